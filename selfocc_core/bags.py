@@ -1,0 +1,227 @@
+"""Recorded drives: rosbag2 files (MCAP, sqlite3) without a ROS installation."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from typing_extensions import Self
+
+from selfocc_core.bag_messages import typestore
+from selfocc_core.errors import SelfOccError
+from selfocc_core.files import temporary_folder_beside
+
+LATCHED_TOPICS = ('/tf_static',)
+
+
+@dataclass(frozen=True)
+class BagMessage:
+    """A message as it lies in a bag.
+
+    Attributes:
+        topic: Topic name.
+        type: Full type name, for example ``sensor_msgs/msg/Image``.
+        stamp_ns: Time of recording.
+        raw: Serialised message (CDR), as ROS sends it.
+    """
+
+    topic: str
+    type: str
+    stamp_ns: int
+    raw: bytes
+
+    def decode(self) -> Any:
+        """Return the message.
+
+        Raises:
+            SelfOccError: The type is unknown or the data is damaged.
+        """
+        try:
+            return typestore().deserialize_cdr(self.raw, self.type)
+        except Exception as error:
+            raise SelfOccError(
+                f'a message on {self.topic} is not a valid {self.type}: is the bag damaged?'
+            ) from error
+
+
+class BagReader:
+    """A rosbag2: a single ``.mcap`` or ``.db3`` file, or a directory with ``metadata.yaml``.
+
+    Raises:
+        SelfOccError: On entering, the bag is missing, truncated or not a bag.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        if not self.path.exists():
+            raise SelfOccError(
+                f'there is no bag at {self.path}: give a .mcap file or a bag folder'
+            )
+        try:
+            self._reader = self._exit.enter_context(Reader(self.path))
+        except Exception as error:
+            raise self._damaged() from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exit.close()
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Type of each topic."""
+        return {connection.topic: connection.msgtype for connection in self._reader.connections}
+
+    @property
+    def start_ns(self) -> int:
+        """Time of the first message."""
+        return self._reader.start_time
+
+    @property
+    def end_ns(self) -> int:
+        """Time of the last message."""
+        return self._reader.end_time
+
+    def count(self, topics: Sequence[str] | None = None) -> int:
+        """Return the number of messages on the topics (all by default)."""
+        return sum(connection.msgcount for connection in self._connections(topics))
+
+    def require(self, topics: Sequence[str]) -> None:
+        """Check that the bag has the topics.
+
+        Raises:
+            SelfOccError: A topic is missing or has no messages.
+        """
+        for topic in topics:
+            if self.count([topic]) == 0:
+                present = ', '.join(sorted(self.topics)) or 'nothing'
+                raise SelfOccError(
+                    f'bag {self.path} has no messages on {topic}: record it, or rename the topic '
+                    f'(the bag has {present})'
+                )
+
+    def messages(self, topics: Sequence[str] | None = None) -> Iterator[BagMessage]:
+        """Yield the messages on the topics (all by default) in the order of recording.
+
+        Raises:
+            SelfOccError: The bag turns out to be damaged.
+        """
+        connections = self._connections(topics)
+        if not connections:
+            return
+        try:
+            for connection, stamp_ns, raw in self._reader.messages(connections):
+                yield BagMessage(connection.topic, connection.msgtype, stamp_ns, bytes(raw))
+        except (GeneratorExit, SelfOccError):
+            raise
+        except Exception as error:
+            raise self._damaged() from error
+
+    def _connections(self, topics: Sequence[str] | None) -> list[Connection]:
+        connections = self._reader.connections
+        return [c for c in connections if topics is None or c.topic in topics]
+
+    def _damaged(self) -> SelfOccError:
+        return SelfOccError(
+            f'bag {self.path} is truncated or not a rosbag2: recover it with "mcap recover" or '
+            '"ros2 bag reindex", or record it again'
+        )
+
+
+class BagWriter:
+    """Writes a rosbag2; nothing stands at ``path`` unless the block ends without an error.
+
+    Args:
+        path: ``something.mcap`` for one MCAP file, else a directory with ``metadata.yaml``.
+        compress: Whether chunks are compressed (zstd).
+    """
+
+    def __init__(self, path: Path | str, compress: bool = True) -> None:
+        self.path, self._compress = Path(path), compress
+        self._connections: dict[str, Connection] = {}
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        workshop = self._exit.enter_context(temporary_folder_beside(self.path))
+        self._folder = workshop / self.path.stem
+        self._writer = Writer(self._folder, version=9, storage_plugin=StoragePlugin.MCAP)
+        if self._compress:
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+        if kind is None:
+            self._put_in_place()
+        self._exit.close()
+
+    def write(self, topic: str, message: Any, stamp_ns: int) -> None:
+        """Append a message of the type store."""
+        self.write_raw(
+            topic,
+            message.__msgtype__,
+            bytes(typestore().serialize_cdr(message, message.__msgtype__)),
+            stamp_ns,
+        )
+
+    def write_raw(self, topic: str, type_name: str, raw: bytes, stamp_ns: int) -> None:
+        """Append a serialised message."""
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(
+                topic,
+                type_name,
+                typestore=typestore(),
+                offered_qos_profiles=[_offered_qos(latched=topic in LATCHED_TOPICS)],
+            )
+        self._writer.write(self._connections[topic], stamp_ns, raw)
+
+    def _put_in_place(self) -> None:
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
+        single_file = self.path.suffix == '.mcap'
+        made = next(self._folder.glob('*.mcap')) if single_file else self._folder
+        made.replace(self.path)
+
+
+def _offered_qos(*, latched: bool) -> Qos:
+    durability = QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
+    unlimited = QosTime(2147483647, 4294967295)
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=1 if latched else 10,
+        reliability=QosReliability.RELIABLE,
+        durability=durability,
+        deadline=unlimited,
+        lifespan=unlimited,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=unlimited,
+        avoid_ros_namespace_conventions=False,
+    )

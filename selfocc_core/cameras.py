@@ -1,0 +1,251 @@
+"""Cameras and the rig they form on the vehicle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from selfocc_core.errors import SelfOccError
+from selfocc_core.files import read_text, write_atomically
+from selfocc_core.transforms import (
+    Transform,
+    invert,
+    quaternion_from_transform,
+    transform_from_quaternion,
+)
+
+DistortionModel = Literal['none', 'plumb_bob', 'rational_polynomial', 'equidistant']
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A calibrated camera fixed to the vehicle.
+
+    Attributes:
+        name: Short name, also part of topic names, for example ``front_left``.
+        frame_id: Optical frame (REP-103: z forward, x right, y down).
+        width: Image width in pixels.
+        height: Image height in pixels.
+        image_from_camera: Intrinsic matrix K ``[3, 3]``, pixel centres at integer coordinates.
+        ego_from_camera: Extrinsics ``[4, 4]``; ego is ``base_link``.
+        distortion_model: Lens model as in ``sensor_msgs/CameraInfo``, or ``none``.
+        distortion: Its coefficients in OpenCV's order.
+    """
+
+    name: str
+    frame_id: str
+    width: int
+    height: int
+    image_from_camera: NDArray[np.float64]
+    ego_from_camera: Transform
+    distortion_model: DistortionModel = 'none'
+    distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        focal_lengths = self.image_from_camera[0, 0], self.image_from_camera[1, 1]
+        if min(focal_lengths) <= 0 or not np.isfinite(self.image_from_camera).all():
+            raise SelfOccError(
+                f'camera "{self.name}" is not calibrated (focal length {focal_lengths[0]:g}): '
+                'calibrate it and put K into its camera_info or the rig file'
+            )
+
+    @property
+    def image_from_ego(self) -> NDArray[np.float64]:
+        """Projection ``[3, 4]`` from ego metres to homogeneous pixels (undistorted)."""
+        return self.image_from_camera @ invert(self.ego_from_camera)[:3]
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """The cameras of a vehicle, in the order in which the network takes them."""
+
+    cameras: tuple[Camera, ...]
+    _by_name: dict[str, Camera] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.cameras:
+            raise SelfOccError('the rig has no calibrated camera: add one to the rig file')
+        by_name = {camera.name: camera for camera in self.cameras}
+        if len(by_name) != len(self.cameras):
+            raise SelfOccError('two cameras of the rig share a name: give each camera its own')
+        object.__setattr__(self, '_by_name', by_name)
+
+    def __getitem__(self, name: str) -> Camera:
+        if name not in self._by_name:
+            raise SelfOccError(f'the rig has no camera "{name}": it has {", ".join(self.names)}')
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[Camera]:
+        return iter(self.cameras)
+
+    def __len__(self) -> int:
+        return len(self.cameras)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the cameras in order."""
+        return tuple(camera.name for camera in self.cameras)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the calibration, so that a model made for one rig knows another."""
+        canonical = json.dumps(_to_file(self).model_dump(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @classmethod
+    def from_yaml(cls, path: Path | str) -> Rig:
+        """Read a rig file.
+
+        Raises:
+            SelfOccError: The file is missing, not a rig, or a camera in it is not calibrated.
+        """
+        try:
+            content = yaml.safe_load(read_text(Path(path), 'rig file'))
+            rig_file = _RigFile.model_validate(content)
+        except yaml.YAMLError as error:
+            raise SelfOccError(f'rig file {path} is not YAML: {_one_line(error)}') from error
+        except ValidationError as error:
+            raise SelfOccError(f'rig file {path} is not a rig: {_first_problem(error)}') from error
+        return cls(tuple(camera.to_camera() for camera in rig_file.cameras))
+
+    def to_yaml(self, path: Path | str) -> None:
+        """Write the rig file."""
+        text = yaml.safe_dump(_to_file(self).model_dump(), sort_keys=False)
+        write_atomically(Path(path), text.encode())
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra='forbid')
+
+
+class _Intrinsics(_Strict):
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+
+class _Extrinsics(_Strict):
+    translation_m: tuple[float, float, float]
+    quaternion_xyzw: tuple[float, float, float, float]
+
+
+class _Distortion(_Strict):
+    model: DistortionModel = 'none'
+    coefficients: tuple[float, ...] = Field(default=(), max_length=14)
+
+
+class _CameraEntry(_Strict):
+    name: str = Field(pattern=r'^[a-z][a-z0-9_]*$')
+    frame_id: str
+    width: int = Field(gt=0, le=16384)
+    height: int = Field(gt=0, le=16384)
+    intrinsics: _Intrinsics
+    ego_from_camera: _Extrinsics
+    distortion: _Distortion = _Distortion()
+
+    def to_camera(self) -> Camera:
+        k = self.intrinsics
+        return Camera(
+            name=self.name,
+            frame_id=self.frame_id,
+            width=self.width,
+            height=self.height,
+            image_from_camera=intrinsic_matrix(k.fx, k.fy, k.cx, k.cy),
+            ego_from_camera=transform_from_quaternion(
+                self.ego_from_camera.translation_m, self.ego_from_camera.quaternion_xyzw
+            ),
+            distortion_model=self.distortion.model,
+            distortion=self.distortion.coefficients,
+        )
+
+
+class _RigFile(_Strict):
+    cameras: list[_CameraEntry] = Field(max_length=64)
+
+
+def _to_entry(camera: Camera) -> _CameraEntry:
+    k = camera.image_from_camera
+    x, y, z = (round(float(v), 9) for v in camera.ego_from_camera[:3, 3])
+    qx, qy, qz, qw = (
+        round(float(v), 12) for v in quaternion_from_transform(camera.ego_from_camera)
+    )
+    return _CameraEntry(
+        name=camera.name,
+        frame_id=camera.frame_id,
+        width=camera.width,
+        height=camera.height,
+        intrinsics=_Intrinsics(
+            fx=float(k[0, 0]), fy=float(k[1, 1]), cx=float(k[0, 2]), cy=float(k[1, 2])
+        ),
+        ego_from_camera=_Extrinsics(translation_m=(x, y, z), quaternion_xyzw=(qx, qy, qz, qw)),
+        distortion=_Distortion(model=camera.distortion_model, coefficients=camera.distortion),
+    )
+
+
+def _to_file(rig: Rig) -> _RigFile:
+    return _RigFile(cameras=[_to_entry(camera) for camera in rig])
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(str(error).split())
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    place = '.'.join(str(part) for part in problem['loc']) or 'the file'
+    return f'{place}: {problem["msg"]}'
+
+
+def intrinsic_matrix(fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float64]:
+    """Return K ``[3, 3]`` of focal lengths and principal point in pixels."""
+    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+
+
+# Mounting of a nuScenes-like car: x, y, z in metres, heading in degrees, horizontal field of view.
+_NUSCENES_LIKE = {
+    'front': (1.70, 0.0, 1.51, 0.0, 64.6),
+    'front_right': (1.55, -0.49, 1.50, -55.0, 64.6),
+    'front_left': (1.52, 0.49, 1.51, 55.0, 64.6),
+    'back': (0.03, 0.0, 1.57, 180.0, 89.4),
+    'back_left': (1.04, 0.48, 1.56, 110.0, 64.6),
+    'back_right': (1.01, -0.48, 1.56, -110.0, 64.6),
+}
+
+
+def nuscenes_like_rig(width: int = 1600, height: int = 900) -> Rig:
+    """Return six surround cameras mounted as on the nuScenes car, at any image size."""
+    return Rig(tuple(_mounted(name, width, height) for name in _NUSCENES_LIKE))
+
+
+def _mounted(name: str, width: int, height: int) -> Camera:
+    x, y, z, heading_deg, field_of_view_deg = _NUSCENES_LIKE[name]
+    focal_px = width / (2 * np.tan(np.radians(field_of_view_deg) / 2))
+    return Camera(
+        name=name,
+        frame_id=f'camera_{name}_optical_frame',
+        width=width,
+        height=height,
+        image_from_camera=intrinsic_matrix(
+            focal_px, focal_px, (width - 1) / 2, (height - 1) * 0.54
+        ),
+        ego_from_camera=looking_along(heading_deg, (x, y, z)),
+    )
+
+
+def looking_along(heading_deg: float, position_m: tuple[float, float, float]) -> Transform:
+    """Return ``ego_from_camera`` of a level camera with the given heading (left is positive)."""
+    c, s = np.cos(np.radians(heading_deg)), np.sin(np.radians(heading_deg))
+    ego_from_camera = np.eye(4)
+    ego_from_camera[:3, :3] = np.array([[s, 0.0, c], [-c, 0.0, s], [0.0, -1.0, 0.0]])
+    ego_from_camera[:3, 3] = position_m
+    return ego_from_camera

@@ -1,0 +1,1 @@
+"""Training of SelfOcc from video: data, model, losses, trainer, export."""
