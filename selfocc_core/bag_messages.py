@@ -352,7 +352,8 @@ def decode_point_cloud(message: Any) -> dict[str, NDArray[Any]]:
 
 def _dtype_of(datatype: int, big_endian: bool) -> np.dtype[Any]:
     dtype: np.dtype[Any] = np.dtype(_NUMPY_DATATYPES[datatype])
-    return dtype.newbyteorder('>' if big_endian else '<')
+    ordered: np.dtype[Any] = dtype.newbyteorder('>' if big_endian else '<')
+    return ordered
 
 
 def xyz(fields: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:

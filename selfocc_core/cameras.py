@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -98,7 +98,7 @@ class Rig:
     @property
     def content_hash(self) -> str:
         """SHA-256 of the calibration, so that a model made for one rig knows another."""
-        canonical = json.dumps(_to_file(self).model_dump(), sort_keys=True)
+        canonical = json.dumps(_rounded(_to_file(self).model_dump()), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @classmethod
@@ -176,9 +176,7 @@ class _RigFile(_Strict):
 def _to_entry(camera: Camera) -> _CameraEntry:
     k = camera.image_from_camera
     x, y, z = (round(float(v), 9) for v in camera.ego_from_camera[:3, 3])
-    qx, qy, qz, qw = (
-        round(float(v), 12) for v in quaternion_from_transform(camera.ego_from_camera)
-    )
+    qx, qy, qz, qw = _canonical_quaternion(camera.ego_from_camera)
     return _CameraEntry(
         name=camera.name,
         frame_id=camera.frame_id,
@@ -190,6 +188,22 @@ def _to_entry(camera: Camera) -> _CameraEntry:
         ego_from_camera=_Extrinsics(translation_m=(x, y, z), quaternion_xyzw=(qx, qy, qz, qw)),
         distortion=_Distortion(model=camera.distortion_model, coefficients=camera.distortion),
     )
+
+
+def _canonical_quaternion(ego_from_camera: Transform) -> list[float]:
+    """Return (x, y, z, w) with a fixed sign, also where w is zero up to rounding."""
+    quaternion = np.round(quaternion_from_transform(ego_from_camera), 12)
+    leading = next(value for value in quaternion[[3, 0, 1, 2]] if abs(value) > 1e-6)
+    return [float(value) for value in np.copysign(1.0, leading) * quaternion + 0.0]
+
+
+def _rounded(content: Any) -> Any:
+    """Round numbers coarser than the rig file does, so that writing and reading change nothing."""
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_rounded(value) for value in content]
+    return round(content, 6) + 0.0 if isinstance(content, float) else content
 
 
 def _to_file(rig: Rig) -> _RigFile:

@@ -55,12 +55,16 @@ class Backend(Protocol):
         """Run the model once."""
 
 
-def open_backend(model_path: Path) -> Backend:
+def open_backend(model_path: Path, threads: int | None = None) -> Backend:
     """Load a model and return the runtime that executes it.
+
+    Args:
+        model_path: The ``.onnx`` file; its card lies beside it.
+        threads: Threads of the runtime; default is every core this process may use.
 
     Raises:
         SelfOccError: The model or its card is missing, damaged, or the two disagree.
     """
     from selfocc_core.backends.onnxruntime import OnnxRuntimeBackend
 
-    return OnnxRuntimeBackend(model_path)
+    return OnnxRuntimeBackend(model_path, threads)

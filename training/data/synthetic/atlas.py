@@ -19,7 +19,7 @@ class PackedTextures(NamedTuple):
     Attributes:
         texels: all texels of all levels, [M,4] uint8 (r, g, b, cover).
         start: first texel of a level [textures, levels] int64.
-        size: columns and rows of a level [textures, levels, 2] int64; unused levels repeat the last.
+        size: columns and rows of a level [textures, levels, 2] int64; unused ones repeat the last.
     """
 
     texels: NDArray[np.uint8]

@@ -63,11 +63,16 @@ def shop_facade(rng: np.random.Generator) -> Facade:
 
 
 def _wall(rng: np.random.Generator, height: int, width: int) -> FloatArray:
-    source = (brick if rng.uniform() < 0.45 else plaster)(rng)
+    if rng.uniform() < 0.45:
+        # 4 m of bricks at this image's resolution.
+        source = cv2.resize(brick(rng), (128, 128), interpolation=cv2.INTER_AREA)
+    else:
+        source = plaster(rng)
     color = np.array([rng.uniform(0.75, 1.15), rng.uniform(0.72, 1.05), rng.uniform(0.6, 1.0)])
     stain = 1.0 + 0.07 * fractal(rng, (height, width), 1.2)
     tiled = np.tile(source, (1 + height // source.shape[0], 1 + width // source.shape[1], 1))
-    return np.clip(tiled[:height, :width] * color * stain[..., None], 0.0, 255.0)
+    wall = tiled[:height, :width] * color * stain[..., None]
+    return np.asarray(np.clip(wall, 0.0, 255.0), np.float64)
 
 
 def _draw_window(

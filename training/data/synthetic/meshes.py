@@ -61,8 +61,8 @@ class Mesh:
         """Return the mesh moved by a rigid transform [4,4]."""
         rotation, shift = target_from_source[:3, :3], target_from_source[:3, 3]
         return Mesh(
-            self.vertices @ rotation.T + shift,
-            self.normals @ rotation.T,
+            np.einsum('tci,ji->tcj', self.vertices, rotation) + shift,
+            np.einsum('tci,ji->tcj', self.normals, rotation),
             self.uv,
             self.texture,
             self.label,
@@ -129,16 +129,13 @@ def _quad(corners: FloatArray) -> FloatArray:
     return corners[[[0, 1, 2], [0, 2, 3]]]
 
 
-def prism(
-    profile: Sequence[tuple[float, float]], width: float, material: Material, shift_u: float = 0.0
-) -> Mesh:
+def prism(profile: Sequence[tuple[float, float]], width: float, material: Material) -> Mesh:
     """Extrude a convex profile in the x-z plane along y.
 
     Args:
         profile: (x, z) corners in metres, counter-clockwise seen from -y (x right, z up).
         width: extent along y in metres, centred on zero.
         material: surface of all faces.
-        shift_u: shift of the texture in metres.
     """
     outline = np.asarray(profile, np.float64)
     near, far = (_with_y(outline, side * width / 2) for side in (-1, 1))
@@ -146,10 +143,10 @@ def prism(
     for i in range(1, len(outline) - 1):
         triangles += [near[[0, i, i + 1]], far[[0, i + 1, i]]]
         uv += [outline[[0, i, i + 1]], outline[[0, i + 1, i]] * (-1, 1)]
-    for i, j in zip(range(len(outline)), np.roll(range(len(outline)), -1)):
+    for i, j in ((i, (i + 1) % len(outline)) for i in range(len(outline))):
         triangles += list(_quad(np.stack([near[j], near[i], far[i], far[j]])))
         uv += list(_side_uv(outline[i], outline[j], width))
-    return painted(np.stack(triangles), np.stack(uv) + (shift_u, 0.0), material)
+    return painted(np.stack(triangles), np.stack(uv), material)
 
 
 def _with_y(outline: FloatArray, y: float) -> FloatArray:
@@ -213,17 +210,21 @@ def _cap(ring: FloatArray, material: Material, upwards: bool) -> Mesh:
 def unit_icosphere(levels: int) -> FloatArray:
     """Return the triangles of a subdivided icosahedron on the unit sphere, [20*4^levels,3,3]."""
     ratio = (1 + 5**0.5) / 2
+    signs = [(-1.0, ratio), (1.0, ratio), (-1.0, -ratio), (1.0, -ratio)]
     corner = np.array(
-        [[-1, ratio, 0], [1, ratio, 0], [-1, -ratio, 0], [1, -ratio, 0]]
-        + [[0, -1, ratio], [0, 1, ratio], [0, -1, -ratio], [0, 1, -ratio]]
-        + [[ratio, 0, -1], [ratio, 0, 1], [-ratio, 0, -1], [-ratio, 0, 1]]
+        [
+            *[(short, long, 0.0) for short, long in signs],
+            *[(0.0, short, long) for short, long in signs],
+            *[(long, 0.0, short) for short, long in signs],
+        ]
     )
-    face = np.array(
-        [[0, 11, 5], [0, 5, 1], [0, 1, 7], [0, 7, 10], [0, 10, 11], [1, 5, 9], [5, 11, 4]]
-        + [[11, 10, 2], [10, 7, 6], [7, 1, 8], [3, 9, 4], [3, 4, 2], [3, 2, 6], [3, 6, 8]]
-        + [[3, 8, 9], [4, 9, 5], [2, 4, 11], [6, 2, 10], [8, 6, 7], [9, 8, 1]]
-    )
-    triangles = (corner / np.linalg.norm(corner[0]))[face]
+    # Five faces around a corner, their neighbours, five around the opposite corner, theirs.
+    near = [(0, 11, 5), (0, 5, 1), (0, 1, 7), (0, 7, 10), (0, 10, 11)]
+    beside_near = [(1, 5, 9), (5, 11, 4), (11, 10, 2), (10, 7, 6), (7, 1, 8)]
+    far = [(3, 9, 4), (3, 4, 2), (3, 2, 6), (3, 6, 8), (3, 8, 9)]
+    beside_far = [(4, 9, 5), (2, 4, 11), (6, 2, 10), (8, 6, 7), (9, 8, 1)]
+    face = np.array([*near, *beside_near, *far, *beside_far])
+    triangles: FloatArray = (corner / np.linalg.norm(corner[0]))[face]
     for _ in range(levels):
         triangles = _subdivided(triangles)
     return triangles
@@ -270,4 +271,4 @@ def _dominant_plane_uv(vertices: FloatArray) -> FloatArray:
     """Project every triangle on the coordinate plane it faces most."""
     axis = np.abs(flat_normals(vertices)[:, 0]).argmax(axis=1)
     keep = np.array([[1, 2], [0, 2], [0, 1]])[axis]
-    return np.take_along_axis(vertices, keep[:, None, :].repeat(3, axis=1), axis=2)
+    return np.asarray(np.take_along_axis(vertices, keep[:, None, :].repeat(3, axis=1), axis=2))

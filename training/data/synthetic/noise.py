@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 FloatArray = NDArray[np.float64]
 
@@ -35,13 +36,6 @@ def cells(rng: np.random.Generator, shape: tuple[int, int], count: int) -> Float
     """Return a periodic Voronoi pattern: a random value in [0,1) for each of `count` cells."""
     seeds = rng.uniform(size=(count, 2)) * shape
     value = rng.uniform(size=count)
-    row, column = np.mgrid[: shape[0], : shape[1]]
-    nearest = np.full(shape, np.inf)
-    field = np.zeros(shape)
-    for seed, level in zip(seeds, value):
-        dy = (row - seed[0] + shape[0] / 2) % shape[0] - shape[0] / 2
-        dx = (column - seed[1] + shape[1] / 2) % shape[1] - shape[1] / 2
-        squared = dx * dx + dy * dy
-        closer = squared < nearest
-        nearest[closer], field[closer] = squared[closer], level
-    return field
+    tree = cKDTree(seeds, boxsize=shape)
+    pixels = np.stack(np.mgrid[: shape[0], : shape[1]], axis=-1)
+    return np.asarray(value[tree.query(pixels)[1]])

@@ -37,8 +37,11 @@ class RoadPaint:
         return int(np.clip(metres / METRES_PER_TEXEL, 0, self.image.shape[1]))
 
 
-def paint_road(rng: np.random.Generator, plan: RoadPlan) -> FloatArray:
-    """Return the markings [S,D,4] in 0..255, first row at `plan.start`, first column at the right."""
+def paint_road(rng: np.random.Generator, plan: RoadPlan) -> NDArray[np.float32]:
+    """Return the markings [S,D,4]: colour times cover, and cover, in 0..255.
+
+    The first row lies at `plan.start`, the first column at the right-hand kerb.
+    """
     paint = RoadPaint(plan)
     white = np.array([235.0, 235.0, 228.0])
     _repairs(rng, paint, plan)
@@ -48,6 +51,7 @@ def paint_road(rng: np.random.Generator, plan: RoadPlan) -> FloatArray:
         _zebra(paint, plan, s, white)
     worn = rng.uniform(0.72, 1.0, paint.image.shape[:2])
     paint.image[..., 3] *= worn
+    paint.image[..., :3] *= paint.image[..., 3:] / 255.0
     return paint.image
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ FloatArray = NDArray[np.float64]
 Color = tuple[float, float, float]
 
 
-def shaded(color: Color | FloatArray, *terms: FloatArray) -> FloatArray:
+def shaded(color: Color | FloatArray, *terms: NDArray[np.floating[Any]]) -> FloatArray:
     """Return a colour whose brightness varies by the sum of the terms (relative), [H,W,3]."""
     brightness = 1.0 + np.sum(terms, axis=0)
     return np.asarray(np.clip(np.asarray(color) * brightness[..., None], 0.0, 255.0))
@@ -26,7 +27,7 @@ def asphalt(rng: np.random.Generator) -> FloatArray:
     grain = 0.10 * fractal(rng, shape, 0.3)
     blotches = 0.14 * fractal(rng, shape, 1.1)
     crack = -0.45 * (np.abs(fractal(rng, shape, 1.6)) < 0.025)
-    return shaded((104.0, 104.0, 108.0), patches, grain, blotches, crack)
+    return shaded((116.0, 115.0, 118.0), patches, grain, blotches, crack)
 
 
 def paving(rng: np.random.Generator) -> FloatArray:
@@ -90,11 +91,12 @@ def roof(rng: np.random.Generator) -> FloatArray:
 
 
 def metal(rng: np.random.Generator) -> FloatArray:
-    """Painted sheet metal: dirt from below, seams, for 2 m."""
-    row, column = np.mgrid[:128, :128]
-    seam = -0.35 * (column % 64 < 2)
-    dirt = -0.10 * (row > 96) + 0.05 * fractal(rng, (128, 128), 1.2)
-    return shaded((215.0, 215.0, 215.0), seam, dirt, 0.04 * fractal(rng, (128, 128), 0.2))
+    """Painted sheet metal: seams, dirt, blurred reflections of the street, for 2 m."""
+    shape = (128, 128)
+    seam = -0.40 * (np.mgrid[:128, :128][1] % 64 < 2)
+    reflection = 0.16 * np.clip(fractal(rng, shape, 1.3, stretch=0.4), -1.5, 1.5)
+    dirt = 0.11 * fractal(rng, shape, 0.8)
+    return shaded((205.0, 205.0, 205.0), seam, reflection, dirt)
 
 
 def concrete(rng: np.random.Generator) -> FloatArray:
@@ -107,8 +109,8 @@ def concrete(rng: np.random.Generator) -> FloatArray:
 
 def glass(rng: np.random.Generator) -> FloatArray:
     """Dark glass with a soft pattern of reflections, for 2 m."""
-    gleam = 0.55 * np.clip(fractal(rng, (64, 64), 1.4, stretch=0.5), -0.8, 1.5)
-    return shaded((62.0, 74.0, 86.0), gleam)
+    gleam = 0.50 * np.clip(fractal(rng, (64, 64), 1.0, stretch=0.5), -1.2, 1.8)
+    return shaded((84.0, 98.0, 112.0), gleam)
 
 
 def cloth(rng: np.random.Generator) -> FloatArray:

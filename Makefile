@@ -1,0 +1,52 @@
+# `make demo` and `make test` need nothing but make and Python 3.10 to 3.12; each sets up all it needs.
+# A sourced ROS 2 environment is used; without one, ROS 2 comes from wheels (x86-64).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The set-up pins torch: a bare "torch" would fetch gigabytes of CUDA libraries.
+TORCH := torch==2.13.0
+ROS_EXTRA := $(if $(ROS_DISTRO),,$(comma)ros)
+comma := ,
+COLCON := colcon-core colcon-ros colcon-python-setup-py colcon-recursive-crawl colcon-package-information \
+	colcon-package-selection colcon-library-path colcon-output colcon-metadata colcon-defaults \
+	colcon-bash colcon-notification colcon-parallel-executor colcon-test-result
+OUT ?= out/demo
+
+.PHONY: demo test lint model clean
+
+demo: $(VENV)/.demo
+	$(BIN)/selfocc demo --out $(OUT)
+
+test: $(VENV)/.test lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The shipped model, from nothing: 72 short drives through generated worlds, then training.
+DRIVES := $(foreach seed,$(shell seq 1000 1071),runs/drives/$(seed).mcap)
+model: $(VENV)/.test $(DRIVES)
+	$(BIN)/selfocc train --bags runs/drives --out runs/selfocc-tiny
+	$(BIN)/selfocc export runs/selfocc-tiny/model.ckpt --out selfocc_core/models/selfocc-tiny.onnx
+
+runs/drives/%.mcap:
+	$(BIN)/selfocc synth --seed $* --seconds 2 --width 176 --height 99 --no-ground-truth --out $@
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12) and "selfocc_ros needs Python 3.10 to 3.12, not " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python setup.py
+	$(BIN)/pip install --quiet --editable '.[synth$(ROS_EXTRA)]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(BIN)/pip install --quiet '$(TORCH)' $(COLCON)
+	$(BIN)/pip install --quiet --editable '.[synth,train,test$(ROS_EXTRA)]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) out runs build install log

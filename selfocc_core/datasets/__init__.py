@@ -1,0 +1,3 @@
+"""Readers of public datasets, as far as the vehicle's own code needs them."""
+
+from __future__ import annotations

@@ -1,0 +1,223 @@
+"""Between numpy and the messages of ``rclpy``."""
+
+from __future__ import annotations
+
+from array import array
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from nav_msgs.msg import OccupancyGrid
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, PointCloud2, PointField
+from sensor_msgs.msg import Image as ImageMessage
+from std_msgs.msg import Header
+
+from selfocc_core.bag_messages import decode_compressed, decode_raw
+from selfocc_core.depth import DepthImage
+from selfocc_core.errors import SelfOccError
+from selfocc_core.frames import Image
+from selfocc_core.pipeline import OccupancyResult
+from selfocc_core.semantics import CLASS_NAMES
+from selfocc_core.voxels import VoxelGrid, VoxelState, height_band
+
+POINT_OFFSETS = {'x': 0, 'y': 4, 'z': 8, 'rgb': 12, 'label': 20, 'occupancy': 16}
+POINT = np.dtype(
+    {
+        'names': list(POINT_OFFSETS),
+        'formats': ['<f4', '<f4', '<f4', '<u4', 'u1', '<f4'],
+        'offsets': list(POINT_OFFSETS.values()),
+        'itemsize': 24,
+    }
+)
+# PCL and RViz read the four bytes 0x00RRGGBB of "rgb" as a float32 field.
+_FIELD_TYPES = {'label': PointField.UINT8}
+_UNCLASSIFIED = CLASS_NAMES.index('other')
+_MAX_COLUMN_VOXELS = 16
+
+
+def header(stamp_ns: int, frame_id: str) -> Header:
+    """Return a header."""
+    seconds, nanoseconds = divmod(stamp_ns, 10**9)
+    return Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=frame_id)
+
+
+def message_bytes(values: NDArray[Any]) -> array[int]:
+    """Return an array's memory as the type that every ROS version copies fast.
+
+    Assigning the numpy array itself costs hundreds of milliseconds for an image.
+    """
+    data = array('B')
+    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+    return data
+
+
+def decode_image(message: Any) -> Image:
+    """Return the RGB image ``[H, W, 3]`` of an ``Image`` or ``CompressedImage``.
+
+    Encodings that we do not know are left to cv_bridge where the ROS installation has it.
+
+    Raises:
+        SelfOccError: The image is damaged or its encoding unknown.
+    """
+    if hasattr(message, 'format'):
+        return decode_compressed(message)
+    try:
+        return decode_raw(message)
+    except SelfOccError:
+        bridge = _cv_bridge()
+        if bridge is None:
+            raise
+    try:
+        return np.asarray(bridge.imgmsg_to_cv2(message, 'rgb8'), np.uint8)
+    except Exception as error:
+        raise SelfOccError(
+            f'cv_bridge cannot convert an image of "{message.header.frame_id}": {error}'
+        ) from error
+
+
+@cache
+def _cv_bridge() -> Any | None:
+    try:
+        from cv_bridge import CvBridge
+    except Exception:  # a cv_bridge built for another numpy fails in its own ways
+        return None
+    return CvBridge()
+
+
+def occupied_cloud(result: OccupancyResult, frame_id: str, threshold: float) -> PointCloud2:
+    """Return the centres of the occupied voxels, coloured by height.
+
+    ``occupancy`` is 0.5 on the surface and 1 half a voxel inside; ``label`` is a class of
+    ``selfocc_core.semantics``, "other" as long as the model tells none.
+    """
+    ijk = np.argwhere(result.states == VoxelState.OCCUPIED)
+    points = np.zeros(len(ijk), POINT)
+    for axis, name in enumerate('xyz'):
+        points[name] = result.grid.axis_centers(axis)[ijk[:, axis]]
+    depth_inside = (threshold - result.sdf[tuple(ijk.T)]) / result.grid.voxel_size_m.min()
+    points['rgb'] = _height_colors(result.grid.shape[2])[ijk[:, 2]]
+    points['label'] = _UNCLASSIFIED
+    points['occupancy'] = np.clip(0.5 + depth_inside, 0.0, 1.0)
+    return point_cloud(points, header(result.stamp_ns, frame_id))
+
+
+def point_cloud(points: NDArray[np.void], cloud_header: Header) -> PointCloud2:
+    """Return a cloud of points of type ``POINT``."""
+    return PointCloud2(
+        header=cloud_header,
+        height=1,
+        width=len(points),
+        fields=[
+            PointField(
+                name=name,
+                offset=offset,
+                datatype=_FIELD_TYPES.get(name, PointField.FLOAT32),
+                count=1,
+            )
+            for name, offset in POINT_OFFSETS.items()
+        ],
+        is_bigendian=False,
+        point_step=POINT.itemsize,
+        row_step=POINT.itemsize * len(points),
+        data=message_bytes(points.view(np.uint8)),
+        is_dense=True,
+    )
+
+
+@cache
+def _height_colors(layers: int) -> NDArray[np.uint32]:
+    """Return 0x00RRGGBB for each layer of voxels, low to high."""
+    ramp = np.linspace(20, 235, layers).astype(np.uint8)
+    bgr = cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO).reshape(-1, 3).astype(np.uint32)
+    return np.asarray(bgr[:, 2] << 16 | bgr[:, 1] << 8 | bgr[:, 0], np.uint32)
+
+
+def occupancy_grid(
+    result: OccupancyResult, frame_id: str, low_m: float, high_m: float
+) -> OccupancyGrid:
+    """Return what stands between two heights, seen from above.
+
+    Cells of the message run along x first (rows are y), the origin is the low corner.
+
+    Raises:
+        SelfOccError: No voxel lies between the heights.
+    """
+    band = height_band(result.states, result.grid, low_m, high_m)
+    message = OccupancyGrid(header=header(result.stamp_ns, frame_id))
+    message.info.map_load_time = message.header.stamp
+    message.info.resolution = float(result.grid.voxel_size_m[0])
+    message.info.width, message.info.height = band.shape
+    message.info.origin.position.x = float(result.grid.minimum_m[0])
+    message.info.origin.position.y = float(result.grid.minimum_m[1])
+    message.info.origin.orientation.w = 1.0
+    message.data = array('b', np.ascontiguousarray(band.T).tobytes())
+    return message
+
+
+def voxel_columns(states: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Pack voxel states ``[X, Y, Z]`` as ``nav2_msgs/VoxelGrid`` does: ``[Y * X]``.
+
+    Of each column, bit ``z`` of the lower half says "not free", of the upper half "occupied":
+    occupied 11, unknown 01, free 00.
+
+    Raises:
+        SelfOccError: The grid is higher than the 16 voxels that fit.
+    """
+    if states.shape[2] > _MAX_COLUMN_VOXELS:
+        raise SelfOccError(
+            f'nav2_msgs/VoxelGrid holds 16 voxels in height, the model has {states.shape[2]}'
+        )
+    bits = np.uint32(1) << np.arange(states.shape[2], dtype=np.uint32)
+    not_free = ((states != VoxelState.FREE) * bits).sum(2, dtype=np.uint32)
+    occupied = ((states == VoxelState.OCCUPIED) * bits).sum(2, dtype=np.uint32)
+    return np.asarray((occupied << np.uint32(16) | not_free).T.reshape(-1), np.uint32)
+
+
+def voxel_grid(result: OccupancyResult, frame_id: str) -> Any:
+    """Return a ``nav2_msgs/VoxelGrid``; needs that package.
+
+    Raises:
+        SelfOccError: The grid is higher than the message can hold.
+    """
+    from nav2_msgs.msg import VoxelGrid as VoxelGridMessage
+
+    grid: VoxelGrid = result.grid
+    message = VoxelGridMessage(header=header(result.stamp_ns, frame_id))
+    message.data = array('I', voxel_columns(result.states).tobytes())
+    for axis, name in enumerate('xyz'):
+        setattr(message.origin, name, float(grid.minimum_m[axis]))
+        setattr(message.resolutions, name, float(grid.voxel_size_m[axis]))
+        setattr(message, f'size_{name}', grid.shape[axis])
+    return message
+
+
+def depth_message(depth: DepthImage, image_header: Header) -> ImageMessage:
+    """Return a depth image, 32FC1 in metres along the optical axis (REP-118)."""
+    height, width = depth.depth_m.shape
+    return ImageMessage(
+        header=image_header,
+        height=height,
+        width=width,
+        encoding='32FC1',
+        is_bigendian=0,
+        step=4 * width,
+        data=message_bytes(depth.depth_m.astype('<f4', copy=False)),
+    )
+
+
+def depth_camera_info(depth: DepthImage, image_header: Header) -> CameraInfo:
+    """Return the calibration of a depth image: its own intrinsics, no distortion."""
+    k = depth.image_from_camera
+    return CameraInfo(
+        header=image_header,
+        height=depth.depth_m.shape[0],
+        width=depth.depth_m.shape[1],
+        distortion_model='plumb_bob',
+        d=[0.0] * 5,
+        k=k.reshape(-1).tolist(),
+        r=np.eye(3).reshape(-1).tolist(),
+        p=np.hstack([k, np.zeros((3, 1))]).reshape(-1).tolist(),
+    )

@@ -1,0 +1,43 @@
+"""The vehicle's recent motion, from its odometry."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+
+from selfocc_core.errors import SelfOccError
+from selfocc_core.transforms import Trajectory, Transform
+
+_CAPACITY = 512
+
+
+class OdometryBuffer:
+    """Keeps the newest poses; older ones fall out."""
+
+    def __init__(self) -> None:
+        self._poses: deque[tuple[int, Transform]] = deque(maxlen=_CAPACITY)
+
+    def add(self, stamp_ns: int, world_from_ego: Transform) -> None:
+        """Take a pose; a stamp before the newest means that the clock was set back."""
+        if self._poses and stamp_ns < self._poses[-1][0]:
+            self._poses.clear()
+        if not self._poses or stamp_ns > self._poses[-1][0]:
+            self._poses.append((stamp_ns, world_from_ego))
+
+    def covering(self, stamps_ns: Iterable[int]) -> Trajectory | None:
+        """Return the motion, if the poses cover all stamps."""
+        poses = list(self._poses)
+        if not poses:
+            return None
+        trajectory = Trajectory(
+            np.array([stamp_ns for stamp_ns, _ in poses], np.int64),
+            np.stack([pose for _, pose in poses]),
+        )
+        try:
+            for stamp_ns in stamps_ns:
+                trajectory.at(stamp_ns)
+        except SelfOccError:
+            return None
+        return trajectory

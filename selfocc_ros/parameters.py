@@ -1,0 +1,152 @@
+"""The parameters of the node: one dataclass, and a small bridge that declares its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from selfocc_core.cameras import nuscenes_like_rig
+from selfocc_core.errors import SelfOccError
+
+_TRANSPORTS = ('raw', 'compressed')
+
+
+def _parameter(
+    default: Any, description: str, limits: tuple[float, float] | None = None, live: bool = False
+) -> Any:
+    """Return a field: ``limits`` bound a number, ``live`` takes effect while the node runs."""
+    metadata = {'description': description, 'limits': limits, 'live': live}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class NodeParameters:
+    """What an integrator can set; the rest follows from the model card.
+
+    Raises:
+        SelfOccError: Two parameters contradict each other, or one has no meaning.
+    """
+
+    model: str = _parameter('', 'Model file (.onnx, card beside it); empty: the shipped model.')
+    rig_file: str = _parameter(
+        '', 'Calibration of all cameras (YAML); empty: camera_info and /tf_static.'
+    )
+    cameras: tuple[str, ...] = _parameter(
+        nuscenes_like_rig().names,
+        'Camera names, as in the topics; the first is the anchor that gives the stamp.',
+    )
+    image_transport: str = _parameter(
+        'raw', 'raw: ~/input/<camera>/image; compressed: ~/input/<camera>/image/compressed.'
+    )
+    base_frame: str = _parameter(
+        'base_link', "The vehicle's frame, on the ground: frame_id of all occupancy."
+    )
+    tolerance_ms: float = _parameter(
+        60.0, "How far a camera's stamp may be from the anchor's, in ms.", (0.0, 1000.0)
+    )
+    timeout_ms: float = _parameter(
+        100.0, 'How long a frame set waits for late cameras, in ms.', (0.0, 10000.0)
+    )
+    minimum_cameras: int = _parameter(
+        1, 'Frame sets with fewer usable images are dropped.', (1, 64)
+    )
+    height_band_low_m: float = _parameter(
+        0.3, 'Lower end of the heights in ~/occupancy/grid, in m.', (-20.0, 20.0), live=True
+    )
+    height_band_high_m: float = _parameter(
+        2.0, 'Upper end of the heights in ~/occupancy/grid, in m.', (-20.0, 20.0), live=True
+    )
+    publish_depth: bool = _parameter(
+        True, 'Whether ~/<camera>/depth is published (to those who listen).', live=True
+    )
+    threads: int = _parameter(0, 'Threads of the inference runtime; 0: all cores.', (0, 256))
+    autostart: bool = _parameter(
+        False, 'Configure and activate at start, without a lifecycle manager.'
+    )
+
+    def __post_init__(self) -> None:
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras):
+            raise SelfOccError('parameter cameras must list each camera once, at least one')
+        if self.image_transport not in _TRANSPORTS:
+            raise SelfOccError(
+                f'parameter image_transport is "{self.image_transport}": give raw or compressed'
+            )
+        if self.height_band_low_m >= self.height_band_high_m:
+            raise SelfOccError('parameter height_band_low_m must be below height_band_high_m')
+
+    @property
+    def model_path(self) -> Path:
+        """The model file: the given one, or the one shipped with the package."""
+        return Path(self.model).expanduser() if self.model else shipped_model()
+
+
+def shipped_model() -> Path:
+    """Return the path of the model that comes with the package."""
+    import selfocc_core
+
+    return Path(selfocc_core.__file__).parent / 'models' / 'selfocc-tiny.onnx'
+
+
+def declare_parameters(node: Node) -> None:
+    """Declare every field on the node, with description and range."""
+    for parameter in fields(NodeParameters):
+        node.declare_parameter(
+            parameter.name, _ros_value(parameter.default), descriptor(parameter)
+        )
+
+
+def read_parameters(node: Node) -> NodeParameters:
+    """Return the node's present parameters.
+
+    Raises:
+        SelfOccError: A value is not acceptable.
+    """
+    values = {p.name: node.get_parameter(p.name).value for p in fields(NodeParameters)}
+    return changed(NodeParameters(), values)
+
+
+def changed(parameters: NodeParameters, values: Mapping[str, Any]) -> NodeParameters:
+    """Return the parameters with some values replaced.
+
+    Raises:
+        SelfOccError: A value is not acceptable.
+    """
+    known = asdict(parameters).keys() & values.keys()
+    plain: dict[str, Any] = {name: _plain_value(values[name]) for name in known}
+    return replace(parameters, **plain)
+
+
+def is_live(name: str) -> bool:
+    """Return whether a parameter may change while the node is configured."""
+    own = {parameter.name: parameter for parameter in fields(NodeParameters)}
+    return name not in own or bool(own[name].metadata['live'])
+
+
+def descriptor(parameter: Field[Any]) -> ParameterDescriptor:
+    """Return what ``ros2 param describe`` shows of a field."""
+    result = ParameterDescriptor(description=parameter.metadata['description'])
+    if not parameter.metadata['live']:
+        result.additional_constraints = 'Can change only while the node is unconfigured.'
+    limits = parameter.metadata['limits']
+    if limits and isinstance(parameter.default, int):
+        bounds = IntegerRange(from_value=int(limits[0]), to_value=int(limits[1]), step=1)
+        result.integer_range = [bounds]
+    elif limits:
+        result.floating_point_range = [
+            FloatingPointRange(from_value=limits[0], to_value=limits[1])
+        ]
+    return result
+
+
+def _ros_value(default: Any) -> Any:
+    return list(default) if isinstance(default, tuple) else default
+
+
+def _plain_value(value: Any) -> Any:
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return tuple(value) if is_list else value

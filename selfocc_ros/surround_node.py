@@ -1,0 +1,167 @@
+"""The node: surround images in, occupancy and depth out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.exceptions import ParameterException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
+
+from selfocc_core.errors import SelfOccError
+from selfocc_ros.diagnostics import diagnostic_array
+from selfocc_ros.parameters import changed, declare_parameters, is_live, read_parameters
+from selfocc_ros.session import Session
+from selfocc_ros.transport import reliable_qos
+
+_POLL_PERIOD_S = 0.01
+_DIAGNOSTICS_PERIOD_S = 1.0
+_EXIT_ALARM_S = 5
+
+
+class SurroundNode(LifecycleNode):
+    """Lifecycle node ``surround``: configure loads the model, activate takes images."""
+
+    def __init__(self) -> None:
+        super().__init__('surround')
+        declare_parameters(self)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._session: Session | None = None
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', reliable_qos())
+        self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        self.create_timer(_POLL_PERIOD_S, self._poll)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and the rig, and offer the topics."""
+        try:
+            self._session = Session(self, read_parameters(self))
+        except SelfOccError as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        card = self._session.backend.card
+        self.get_logger().info(
+            f'model {card.name} {card.version} on {self._session.backend.name}, '
+            f'{self._session.parameters}'
+        )
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to take images and to publish."""
+        result = super().on_activate(state)
+        if self._session is not None:
+            self._session.start()
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take no more images."""
+        if self._session is not None:
+            self._session.stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give up the model and the topics."""
+        self.close()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give up the model and the topics for good."""
+        self.close()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured after a transition that raised."""
+        self.close()
+        return super().on_error(state)
+
+    def close(self) -> None:
+        """Free what configure has made."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _on_set_parameters(self, parameters: Sequence[Any]) -> SetParametersResult:
+        session = self._session
+        if session is None:
+            return SetParametersResult(successful=True)  # checked when the node is configured
+        values = {parameter.name: parameter.value for parameter in parameters}
+        fixed = sorted(name for name in values if not is_live(name))
+        if fixed:
+            reason = f'{", ".join(fixed)}: can change only while the node is unconfigured'
+            return SetParametersResult(successful=False, reason=reason)
+        try:
+            session.update(changed(session.parameters, values))
+        except SelfOccError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _poll(self) -> None:
+        if self._session is not None and self._session.active:
+            self._session.poll()
+
+    def _publish_diagnostics(self) -> None:
+        session = self._session
+        if session is None:
+            return
+        card = session.backend.card
+        array = diagnostic_array(
+            self.get_name(),
+            self.get_clock().now().to_msg(),
+            session.statistics,
+            session.synchronizer.dropped,
+            {'backend': session.backend.name, 'model': f'{card.name} {card.version}'},
+            active=session.active,
+        )
+        self._diagnostics.publish(array)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM; return the exit status."""
+    # rclpy's own handlers raise in the middle of native calls: some exits crash, some hang.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    stop: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: stop.append(received))
+    try:
+        node = SurroundNode()
+    except ParameterException as error:
+        get_logger('surround').error(f'{error}: correct the parameter')
+        rclpy.try_shutdown()
+        return 1
+    try:
+        return _run(node, stop)
+    finally:
+        node.close()
+        # Destroying a participant can deadlock inside Fast DDS; an alarm ends even that.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_EXIT_ALARM_S)
+        node.destroy_node()
+        rclpy.try_shutdown()
+        signal.alarm(0)
+
+
+def _run(node: SurroundNode, stop: list[int]) -> int:
+    if node.get_parameter('autostart').value and not _started(node):
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while not stop and rclpy.ok():
+        executor.spin_once(timeout_sec=0.2)
+    executor.shutdown(timeout_sec=1.0)
+    return 0
+
+
+def _started(node: SurroundNode) -> bool:
+    success = TransitionCallbackReturn.SUCCESS
+    return node.trigger_configure() == success and node.trigger_activate() == success
+
+
+if __name__ == '__main__':
+    sys.exit(main())

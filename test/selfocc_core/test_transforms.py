@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import points, transforms
+
+from selfocc_core.errors import SelfOccError
+from selfocc_core.transforms import (
+    Trajectory,
+    invert,
+    quaternion_from_transform,
+    transform_from_quaternion,
+    transform_points,
+)
+
+
+@given(transforms(), points)
+def test_inverse_brings_points_back(a_from_b, point):
+    there = transform_points(a_from_b, point)
+    np.testing.assert_allclose(transform_points(invert(a_from_b), there), point, atol=1e-9)
+
+
+@given(transforms(), transforms(), points)
+def test_chain_is_the_product(a_from_b, b_from_c, point):
+    step_by_step = transform_points(a_from_b, transform_points(b_from_c, point))
+    np.testing.assert_allclose(
+        transform_points(a_from_b @ b_from_c, point), step_by_step, atol=1e-9
+    )
+
+
+@given(transforms())
+def test_quaternion_survives_a_round_trip(a_from_b):
+    quaternion = quaternion_from_transform(a_from_b)
+    assert np.linalg.norm(quaternion) == pytest.approx(1.0)
+    assert quaternion[3] >= 0
+    again = transform_from_quaternion(a_from_b[:3, 3], quaternion)
+    np.testing.assert_allclose(again, a_from_b, atol=1e-9)
+
+
+def test_quaternion_order_is_xyzw():
+    quarter_turn_left = transform_from_quaternion((0, 0, 0), (0, 0, np.sqrt(0.5), np.sqrt(0.5)))
+    np.testing.assert_allclose(
+        transform_points(quarter_turn_left, (1.0, 0.0, 0.0)), (0, 1, 0), atol=1e-12
+    )
+
+
+def test_invert_takes_a_batch():
+    batch = np.stack([transform_from_quaternion((1, 2, 3), (0, 0, 0.6, 0.8)), np.eye(4)])
+    np.testing.assert_allclose(invert(batch) @ batch, np.tile(np.eye(4), (2, 1, 1)), atol=1e-12)
+
+
+def drive_forward() -> Trajectory:
+    poses = np.tile(np.eye(4), (3, 1, 1))
+    poses[:, 0, 3] = (0.0, 1.0, 3.0)
+    poses[2, :3, :3] = transform_from_quaternion((0, 0, 0), (0, 0, 1, 1))[:3, :3]
+    return Trajectory(np.array([0, 10**9, 2 * 10**9]), poses)
+
+
+def test_trajectory_is_exact_at_its_stamps():
+    trajectory = drive_forward()
+    for stamp_ns, pose in zip(trajectory.stamps_ns, trajectory.world_from_ego, strict=True):
+        np.testing.assert_allclose(trajectory.at(int(stamp_ns)), pose, atol=1e-12)
+
+
+def test_trajectory_is_linear_in_position_and_spherical_in_rotation():
+    pose = drive_forward().at(1_500_000_000)
+    assert pose[0, 3] == pytest.approx(2.0)
+    np.testing.assert_allclose(pose[:2, 0], np.sqrt(0.5), atol=1e-12)  # 45 degrees to the left
+
+
+@given(st.integers(0, 2 * 10**9))
+def test_interpolated_poses_are_rigid(stamp_ns):
+    rotation = drive_forward().at(stamp_ns)[:3, :3]
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
+
+
+def test_trajectory_holds_its_ends_for_a_tenth_of_a_second_and_no_longer():
+    trajectory = drive_forward()
+    assert trajectory.at(-90_000_000)[0, 3] == 0.0
+    assert trajectory.at(2_090_000_000)[0, 3] == 3.0
+    with pytest.raises(SelfOccError, match='odometry'):
+        trajectory.at(2_200_000_000)
+    with pytest.raises(SelfOccError, match='odometry'):
+        trajectory.at(-200_000_000)
+
+
+def test_trajectory_with_one_pose():
+    assert Trajectory(np.array([5]), np.eye(4)[None]).at(7)[3, 3] == 1.0
+
+
+@pytest.mark.parametrize('stamps', [[], [0, 0], [1, 0]])
+def test_trajectory_refuses_stamps_that_do_not_increase(stamps):
+    with pytest.raises(SelfOccError, match='trajectory'):
+        Trajectory(np.array(stamps, np.int64), np.tile(np.eye(4), (len(stamps), 1, 1)))

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip('rclpy')
+from selfocc_core.errors import SelfOccError
+from selfocc_ros.parameters import NodeParameters, changed, descriptor, is_live
+
+CONFIG = Path(__file__).parents[2] / 'config' / 'surround.yaml'
+
+
+def test_the_shipped_file_lists_every_parameter_with_its_default():
+    listed = yaml.safe_load(CONFIG.read_text())['/**']['ros__parameters']
+    defaults = {
+        p.name: list(p.default) if isinstance(p.default, tuple) else p.default
+        for p in fields(NodeParameters)
+    }
+    assert listed == defaults
+    assert {n: type(v) for n, v in listed.items()} == {n: type(v) for n, v in defaults.items()}
+
+
+def test_live_parameters_are_marked_in_the_shipped_file():
+    comment = ''
+    for line in CONFIG.read_text().splitlines():
+        name = line.strip().split(':')[0]
+        if line.strip().startswith('#'):
+            comment = line
+        elif name in {p.name for p in fields(NodeParameters)}:
+            assert ('# live:' in comment) == is_live(name), name
+
+
+def test_every_parameter_has_a_description_and_numbers_have_a_range():
+    for parameter in fields(NodeParameters):
+        described = descriptor(parameter)
+        assert described.description.endswith('.')
+        number = type(parameter.default) in {int, float}
+        assert number == bool(described.integer_range or described.floating_point_range)
+
+
+def test_lists_become_tuples_and_unknown_names_are_left_alone():
+    parameters = changed(NodeParameters(), {'cameras': ['a', 'b'], 'use_sim_time': True})
+    assert parameters.cameras == ('a', 'b')
+
+
+@pytest.mark.parametrize(
+    ('values', 'sentence'),
+    [
+        ({'cameras': []}, 'at least one'),
+        ({'cameras': ['a', 'a']}, 'each camera once'),
+        ({'image_transport': 'theora'}, 'raw or compressed'),
+        ({'height_band_low_m': 2.0}, 'must be below'),
+    ],
+)
+def test_nonsense_is_refused(values, sentence):
+    with pytest.raises(SelfOccError, match=sentence):
+        changed(NodeParameters(), values)

@@ -1,0 +1,163 @@
+"""The node over real DDS: it runs in its own process, the test in another."""
+
+from __future__ import annotations
+
+import signal
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+from mock_model import DEPTH_M
+from running_node import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE
+from small_drive import START_NS
+
+from selfocc_core.bag_messages import decode_point_cloud, pixel_array, stamp_ns_of, xyz
+
+pytestmark = pytest.mark.ros
+
+POINTS, GRID = '/surround/occupancy/points', '/surround/occupancy/grid'
+
+
+def published(node, count):
+    node.wait_for(lambda: int(node.account().get('published', 0)) >= count)
+    return node.account()
+
+
+def test_images_become_occupancy_and_depth_with_the_right_stamps(running_node):
+    node = running_node()
+    node.listen_to_all()
+    node.wait_until_ready()
+    node.publish_set(START_NS, offset_ns=2_000_000)
+    node.wait_for(lambda: all(node.received.values()))
+
+    cloud = node.received[POINTS][0]
+    assert stamp_ns_of(cloud) == START_NS
+    assert cloud.header.frame_id == 'base_link'
+    points = decode_point_cloud(cloud)
+    assert list(points) == ['x', 'y', 'z', 'rgb', 'label', 'occupancy']
+    assert len(points['x']) > 1000
+    assert xyz(points)[:, 2].max() < 0.1
+    assert points['occupancy'].min() >= 0.5
+
+    for index, camera in enumerate(node.rig):
+        depth = node.received[f'/surround/{camera.name}/depth/image'][0]
+        info = node.received[f'/surround/{camera.name}/depth/camera_info'][0]
+        assert stamp_ns_of(depth) == stamp_ns_of(info) == START_NS + index * 2_000_000
+        assert depth.header.frame_id == info.header.frame_id == camera.frame_id
+        assert (depth.encoding, depth.width, depth.height) == ('32FC1', info.width, info.height)
+        assert np.all(pixel_array(depth, np.dtype(np.float32), 1) == DEPTH_M)
+        scale = info.width / camera.width
+        assert info.k[0] == pytest.approx(scale * camera.image_from_camera[0, 0])
+
+    grid = node.received[GRID][0]
+    assert (grid.info.width, grid.info.height, len(grid.data)) == (128, 128, 128 * 128)
+    assert stamp_ns_of(grid) == START_NS
+
+
+def test_every_frame_set_is_accounted_for(running_node):
+    node = running_node()
+    node.wait_until_ready()
+    for index in range(12):
+        node.publish_set(START_NS + index * 100_000_000)
+        node.spin_for(0.04)
+    node.wait_for(lambda: node.account().get('frame_sets') == '12')
+    node.wait_for(lambda: node.account()['in_progress'] == '0')
+    account = node.account()
+    lost = sum(int(value) for key, value in account.items() if key.startswith('lost: '))
+    assert int(account['published']) + lost == 12
+    assert all(node.account(f': camera {name}')['received'] == '12' for name in node.rig.names)
+    assert account['backend'] == 'onnxruntime-cpu'
+    assert float(account['inference_ms_p95']) >= float(account['inference_ms_p50']) > 0
+
+
+def test_a_missing_camera_does_not_stop_the_others(running_node):
+    node = running_node()
+    node.listen_to_all()
+    node.wait_until_ready()
+    node.publish_set(START_NS, cameras=[name for name in node.rig.names if name != 'back'])
+    published(node, 1)
+    node.wait_for(lambda: node.received[POINTS])
+    node.wait_for(lambda: node.received['/surround/front/depth/image'])
+    assert node.account(': synchronizer')['frame_sets_incomplete'] == '1'
+    assert node.account(': camera back')['received'] == '0'
+    assert not node.received['/surround/back/depth/image']
+
+
+def test_images_that_cannot_be_used_are_counted_and_the_others_used(running_node):
+    node = running_node()
+    node.wait_until_ready()
+    for camera in node.rig.names:
+        size = (50, 60) if camera == 'front_left' else None
+        node.publish_set(START_NS, cameras=[camera], size=size)
+    published(node, 1)
+    assert node.account(': camera front_left')['dropped: wrong size'] == '1'
+    assert 'camera "front_left" sends 60x50 images' in node.log
+
+
+def test_odometry_that_does_not_cover_the_images_is_reported_not_fatal(running_node):
+    node = running_node()
+    node.wait_until_ready()
+    node.publish_set(START_NS)
+    assert published(node, 1)['published_without_odometry'] == '1'
+
+
+def test_a_bad_model_fails_the_transition_and_a_good_one_recovers(running_node, mock_model):
+    node = running_node(autostart=False, model='/nowhere/model.onnx')
+    assert node.state() == 'unconfigured'
+    assert not node.change_state(CONFIGURE)
+    assert node.state() == 'unconfigured'
+    assert 'there is no model at /nowhere/model.onnx' in node.log
+    assert 'Traceback' not in node.log
+    assert node.set_parameter('model', string_value=str(mock_model)).successful
+    assert node.change_state(CONFIGURE)
+    assert node.change_state(ACTIVATE)
+    assert node.state() == 'active'
+
+
+def test_the_node_can_go_round_its_states_and_still_work(running_node):
+    node = running_node(autostart=False)
+    node.listen_to_all()
+    for transition in (CONFIGURE, ACTIVATE, DEACTIVATE, CLEANUP, CONFIGURE, ACTIVATE):
+        assert node.change_state(transition)
+    node.wait_until_ready()
+    node.publish_set(START_NS)
+    node.wait_for(lambda: node.received[POINTS])
+
+
+def test_only_live_parameters_change_while_configured(running_node):
+    node = running_node()
+    node.wait_until_ready()
+    assert not node.set_parameter('model', string_value='other.onnx').successful
+    assert node.set_parameter('height_band_high_m', double_value=1.0).successful
+    refused = node.set_parameter('height_band_low_m', double_value=3.0)
+    assert not refused.successful
+    assert 'must be below' in refused.reason
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_node_with_status_zero(running_node, number):
+    node = running_node()
+    node.wait_until_ready()
+    node.publish_set(START_NS)
+    assert node.stop(number) == 0
+    assert 'Traceback' not in node.log
+
+
+def test_without_a_model_autostart_ends_with_one_sentence(running_node):
+    node = running_node(model='/nowhere/model.onnx')
+    node.status = node.process.process.wait(20)
+    assert node.status == 1
+    assert 'there is no model at /nowhere/model.onnx' in node.log
+    assert 'Traceback' not in node.log
+
+
+def test_without_rig_file_and_tf2_the_node_says_what_it_needs(running_node):
+    try:
+        import tf2_msgs  # noqa: F401
+    except ImportError:
+        node = running_node(rig_file='')
+        node.status = node.process.process.wait(20)
+        assert 'set the parameter rig_file' in node.log
+    else:
+        pytest.skip('this installation has tf2_msgs')

@@ -1,0 +1,68 @@
+"""Checkpoints: written atomically, read without executing anything from the file."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from selfocc_core.errors import SelfOccError
+from selfocc_core.files import write_atomically
+from training.presets import Preset
+
+_FORMAT = 1
+_PRESET = TypeAdapter(Preset)
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The state of a training run.
+
+    Attributes:
+        preset: Its configuration.
+        step: Steps done.
+        seed: Seed of its random choices.
+        command: The command line that started it.
+        data: What it was trained on, in words.
+        model: Parameters of the network.
+        optimizer: State of the optimiser.
+    """
+
+    preset: Preset
+    step: int
+    seed: int
+    command: str
+    data: str
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        content = vars(self) | {'preset': _PRESET.dump_json(self.preset).decode()}
+        buffer = io.BytesIO()
+        torch.save({'format': _FORMAT, **content}, buffer)
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a checkpoint.
+
+        Raises:
+            SelfOccError: The file is missing or is not a checkpoint of this program.
+        """
+        if not path.is_file():
+            raise SelfOccError(f'there is no checkpoint at {path}: train a model first')
+        try:
+            content = torch.load(path, map_location='cpu', weights_only=True)
+            if content.pop('format') != _FORMAT:
+                raise SelfOccError(f'checkpoint {path} was written by another version')
+            preset = _PRESET.validate_json(content.pop('preset'))
+            return cls(preset=preset, **content)
+        except SelfOccError:
+            raise
+        except (ValidationError, Exception) as error:
+            raise SelfOccError(f'{path} is not a checkpoint that "selfocc train" wrote') from error

@@ -1,0 +1,54 @@
+"""A piece of surround video with poses: all that training ever sees of the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfocc_core.transforms import invert
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Frame sets of one drive, in order.
+
+    Attributes:
+        name: Where it comes from.
+        stamps_ns: Reference stamps ``[T]``.
+        images: Network inputs ``[T, N, H, W, 3]`` uint8 RGB.
+        input_from_ego: Projections ``[N, 3, 4]`` from the ego frame at a camera's own shutter
+            time to pixels of the network input.
+        world_from_ego: Poses ``[T, 4, 4]`` at the reference stamps.
+        world_from_ego_at_shutter: Poses ``[T, N, 4, 4]`` at each camera's shutter time.
+    """
+
+    name: str
+    stamps_ns: NDArray[np.int64]
+    images: NDArray[np.uint8]
+    input_from_ego: NDArray[np.float64]
+    world_from_ego: NDArray[np.float64]
+    world_from_ego_at_shutter: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def image_from_ego(self, frame: int, reference: int) -> NDArray[np.float32]:
+        """Return how points of the ego frame at ``reference`` appear in the images of ``frame``.
+
+        Returns:
+            Projections ``[N, 3, 4]`` to pixels of the network input.
+        """
+        shutter_from_world = invert(self.world_from_ego_at_shutter[frame])
+        projections = self.input_from_ego @ shutter_from_world @ self.world_from_ego[reference]
+        return np.asarray(projections, np.float32)
+
+    def reference_from_ego(self, reference: int) -> NDArray[np.float64]:
+        """Return ``ego_at_reference_from_ego`` ``[T, 4, 4]`` for every frame."""
+        return np.asarray(invert(self.world_from_ego[reference]) @ self.world_from_ego)
+
+    def driven_m(self) -> NDArray[np.float64]:
+        """Return the length of the path up to each frame ``[T]``."""
+        steps = np.linalg.norm(np.diff(self.world_from_ego[:, :3, 3], axis=0), axis=1)
+        return np.concatenate([[0.0], np.cumsum(steps)])

@@ -1,0 +1,98 @@
+"""The network as the vehicle runs it: tensors of the model file's contract in and out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from selfocc_core.voxels import VoxelGrid
+from training.model.selfocc import Field, SelfOcc
+from training.presets import NodeGrid, Preset
+from training.rendering.rays import cast_rays, lattice, log_spaced_distances
+from training.rendering.render import along, exit_depth
+from training.rendering.sampling import extended_sdf, inside, sample_columns
+from training.rendering.weights import bin_centers, sdf_to_weights
+
+
+class DeployedModel(nn.Module):
+    """Images and calibration to signed distance at voxel centres and depth on a lattice.
+
+    Attributes:
+        sharpness: ``inv_s`` of the rendering, the one that training ended with.
+        far_m: Depth that stands for "nothing met".
+    """
+
+    interpolate_x: Tensor
+    interpolate_y: Tensor
+    interpolate_z: Tensor
+    pixels: Tensor
+    distances: Tensor
+
+    def __init__(self, network: SelfOcc, preset: Preset) -> None:
+        super().__init__()
+        self.network, self.preset = network, preset
+        self.sharpness, self.far_m = preset.render.sharpness_end, preset.render.far_m
+        field_grid = preset.model.grid.subdivided(preset.model.subdivide_z)
+        for axis, matrix in zip(
+            'xyz', _interpolation(field_grid, preset.output.grid), strict=True
+        ):
+            self.register_buffer(f'interpolate_{axis}', matrix, persistent=False)
+        model, output = preset.model, preset.output
+        pixels = lattice(model.height, model.width, output.depth_height, output.depth_width)
+        self.register_buffer('pixels', pixels, persistent=False)
+        distances = log_spaced_distances(
+            preset.render.near_m, preset.render.far_m, output.depth_samples
+        )
+        self.register_buffer('distances', distances, persistent=False)
+
+    def forward(
+        self, images: Tensor, image_from_ego: Tensor, camera_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Run the network.
+
+        Args:
+            images: RGB ``[N, H, W, 3]`` uint8.
+            image_from_ego: Projections ``[N, 3, 4]`` to pixels of the network input.
+            camera_mask: Which cameras are present ``[N]`` bool.
+
+        Returns:
+            ``sdf`` ``[X, Y, Z]`` in metres at the voxel centres, and ``depth`` ``[N, h, w]`` in
+            metres along the optical axis, ``far_m`` where a ray meets nothing in the volume.
+        """
+        field = self.network(images, image_from_ego, camera_mask)
+        return self._voxels(field), self._depth(field, image_from_ego)
+
+    def _voxels(self, field: Field) -> Tensor:
+        """Interpolate trilinearly at the voxel centres, one axis after the other."""
+        along_z = field.sdf @ self.interpolate_z.T
+        along_x = torch.einsum('vx,yxz->yvz', self.interpolate_x, along_z)
+        return torch.einsum('vy,yxz->xvz', self.interpolate_y, along_x)
+
+    def _depth(self, field: Field, image_from_ego: Tensor) -> Tensor:
+        output, cameras = self.preset.output, len(image_from_ego)
+        count = len(self.pixels)
+        projections = image_from_ego[:, None].expand(-1, count, -1, -1).reshape(-1, 3, 4)
+        rays = cast_rays(self.pixels.repeat(cameras, 1), projections)
+        depths = self.distances / rays.directions.norm(dim=-1, keepdim=True)
+        points = along(rays, depths)
+        sdf = extended_sdf(sample_columns(field.sdf, points, field.grid), points, field.grid)
+        weights, background = sdf_to_weights(sdf, inside(points, field.grid), self.sharpness)
+        exits = exit_depth(rays, field.grid).clamp(max=self.far_m)
+        depth = (weights * bin_centers(depths)).sum(1) + background * exits
+        met = torch.where(background > 0.5, self.far_m, depth)
+        return met.view(cameras, output.depth_height, output.depth_width)
+
+
+def _interpolation(nodes: NodeGrid, voxels: VoxelGrid) -> list[Tensor]:
+    """Return linear interpolation matrices ``[voxels, nodes]`` for x, y, z."""
+    return [
+        _interpolate_axis(nodes.minimum_m[axis], nodes.maximum_m[axis], nodes.nodes[axis],
+                          torch.from_numpy(voxels.axis_centers(axis)))
+        for axis in range(3)
+    ]  # fmt: skip
+
+
+def _interpolate_axis(low_m: float, high_m: float, nodes: int, places_m: Tensor) -> Tensor:
+    position = (places_m - low_m) / (high_m - low_m) * (nodes - 1)
+    hats = 1 - (position[:, None] - torch.arange(nodes)).abs()
+    return hats.clamp(min=0).float()

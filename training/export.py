@@ -1,0 +1,152 @@
+"""The verb ``export``: checkpoint to one ONNX file and its card."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tyro.conf import Positional
+
+from selfocc_core.backends import ModelInputs
+from selfocc_core.errors import SelfOccError
+from selfocc_core.model_card import DepthSpec, GridSpec, InputSpec, ModelCard, TrainingRecord
+
+if TYPE_CHECKING:
+    from training.checkpoint import Checkpoint
+    from training.deployed import DeployedModel
+
+OPSET = 18
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a trained network as one ONNX file with its model card.
+
+    Example: selfocc export runs/mine/model.ckpt --out mine.onnx
+    """
+
+    checkpoint: Positional[Path]
+    """Checkpoint that ``selfocc train`` wrote."""
+    out: Path = Path('model.onnx')
+    """Model file; the card is written beside it as ``<name>.card.json``."""
+    version: str = '0.1.0'
+    """Version of the model, for its card."""
+    limits: str = ''
+    """What the model is not good at, for its card."""
+
+    def run(self) -> None:
+        """Export, and check that ONNX Runtime gives what torch gives."""
+        from training.checkpoint import Checkpoint
+        from training.deployed import DeployedModel
+        from training.model.selfocc import SelfOcc
+
+        checkpoint = Checkpoint.load(self.checkpoint)
+        network = SelfOcc(checkpoint.preset.model)
+        network.load_state_dict(checkpoint.model)
+        model = DeployedModel(network, checkpoint.preset).eval()
+        with tempfile.TemporaryDirectory() as folder:
+            draft = Path(folder) / self.out.name
+            _write_onnx(model, draft)
+            card = _card(self.out.stem, self.version, self.limits, checkpoint, draft)
+            card.write_for(draft)
+            _check_parity(model, draft)
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            self.out.write_bytes(draft.read_bytes())
+            card.write_for(self.out)
+        print(f'wrote {self.out} ({self.out.stat().st_size / 1e6:.1f} MB) and its card')
+
+
+def example_inputs(cameras: int, height: int, width: int, seed: int = 0) -> ModelInputs:
+    """Return inputs of random pixels on a nuScenes-like rig, one camera missing."""
+    from selfocc_core.cameras import nuscenes_like_rig
+    from selfocc_core.preprocess import Preprocessor
+
+    rig = nuscenes_like_rig()
+    projections = [Preprocessor(camera, height, width).input_from_ego for camera in rig]
+    mask = np.ones(cameras, bool)
+    mask[-1] = cameras == 1
+    return ModelInputs(
+        images=np.random.default_rng(seed).integers(0, 256, (cameras, height, width, 3), np.uint8),
+        image_from_ego=np.array([projections[i % len(rig)] for i in range(cameras)], np.float32),
+        camera_mask=mask,
+    )
+
+
+def _write_onnx(model: DeployedModel, path: Path) -> None:
+    import onnx
+    import torch
+
+    config = model.preset.model
+    inputs = example_inputs(config.cameras, config.height, config.width)
+    tensors = tuple(torch.from_numpy(array) for array in vars(inputs).values())
+    with torch.no_grad():
+        program = torch.onnx.export(
+            model,
+            tensors,
+            input_names=['images', 'image_from_ego', 'camera_mask'],
+            output_names=['sdf', 'depth'],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise SelfOccError('torch did not produce an ONNX program: report this as a bug')
+    program.save(str(path), external_data=False)
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def _card(name: str, version: str, limits: str, checkpoint: Checkpoint, path: Path) -> ModelCard:
+    from selfocc_core.files import sha256_of
+
+    preset = checkpoint.preset
+    model, output = preset.model, preset.output
+    return ModelCard(
+        name=name,
+        version=version,
+        onnx_sha256=sha256_of(path),
+        opset=OPSET,
+        input=InputSpec(cameras=model.cameras, height=model.height, width=model.width),
+        grid=GridSpec(**vars(output.grid)),
+        depth=DepthSpec(
+            height=output.depth_height,
+            width=output.depth_width,
+            near_m=preset.render.near_m,
+            far_m=preset.render.far_m,
+        ),
+        training=TrainingRecord(
+            command=checkpoint.command,
+            data=checkpoint.data,
+            steps=checkpoint.step,
+            seed=checkpoint.seed,
+        ),
+        limits=limits,
+    )
+
+
+def _check_parity(model: DeployedModel, path: Path) -> None:
+    """Compare ONNX Runtime with torch, which takes another way through attention and lift.
+
+    Raises:
+        SelfOccError: They differ by more than 1e-3 of the range of values.
+    """
+    import torch
+
+    from selfocc_core.backends.onnxruntime import OnnxRuntimeBackend
+
+    config = model.preset.model
+    inputs = example_inputs(config.cameras, config.height, config.width, seed=1)
+    with torch.no_grad():
+        expected = model(*(torch.from_numpy(array) for array in vars(inputs).values()))
+    actual = OnnxRuntimeBackend(path).infer(inputs)
+    for name, torch_value, onnx_value in zip(
+        ('sdf', 'depth'), expected, (actual.sdf, actual.depth), strict=True
+    ):
+        reference = torch_value.numpy()
+        difference = float(np.abs(reference - onnx_value).max() / np.ptp(reference))
+        print(f'{name}: ONNX Runtime differs from torch by {difference:.1e} of its range')
+        if difference > _TOLERANCE:
+            raise SelfOccError(f'the exported {name} differs from torch: the export is not usable')

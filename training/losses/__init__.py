@@ -1,0 +1,1 @@
+"""Losses: photometric consistency of the video, and what a signed distance field must obey."""

@@ -1,0 +1,1 @@
+"""The network: images to a signed distance field (paper section 3.2)."""

@@ -1,0 +1,70 @@
+"""Look-ups in the field between its nodes."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from training.presets import NodeGrid
+
+
+def to_unit(points: Tensor, grid: NodeGrid) -> Tensor:
+    """Map ego points ``[..., 3]`` so that the grid's range becomes -1..1 on each axis."""
+    low, high = torch.tensor(grid.minimum_m), torch.tensor(grid.maximum_m)
+    return 2 * (points - low) / (high - low) - 1
+
+
+def sample_volume(volume: Tensor, points: Tensor, grid: NodeGrid) -> Tensor:
+    """Interpolate trilinearly, border values outside.
+
+    Args:
+        volume: Values at the nodes ``[C, Y, X, Z]``.
+        points: Ego points ``[..., 3]``.
+        grid: Where the nodes are.
+
+    Returns:
+        ``[C, ...]``.
+    """
+    unit = to_unit(points, grid).reshape(1, -1, 1, 1, 3)
+    order = unit[..., [2, 0, 1]]  # grid_sample wants the last axis of the volume first
+    sampled = F.grid_sample(volume[None], order, align_corners=True, padding_mode='border')
+    return sampled.view(len(volume), *points.shape[:-1])
+
+
+def sample_columns(volume: Tensor, points: Tensor, grid: NodeGrid) -> Tensor:
+    """Interpolate one channel ``[Y, X, Z]`` at points ``[..., 3]``, like ``sample_volume``.
+
+    Looks up whole columns with a 2-D sampler and interpolates along z by hat functions, since
+    ONNX has a 3-D sampler only from opset 20 on and TensorRT has none.
+    """
+    unit = to_unit(points, grid).reshape(-1, 3)
+    columns = F.grid_sample(
+        volume.permute(2, 0, 1)[None],
+        unit[None, :, None, :2],
+        align_corners=True,
+        padding_mode='border',
+    )[0, :, :, 0]
+    levels = volume.shape[2]
+    position = ((unit[:, 2] + 1) * (0.5 * (levels - 1))).clamp(0, levels - 1)
+    hats = (1 - (position[None] - torch.arange(levels)[:, None]).abs()).clamp(min=0)
+    return (columns * hats).sum(0).view(points.shape[:-1])
+
+
+def extended_sdf(sampled: Tensor, points: Tensor, grid: NodeGrid) -> Tensor:
+    """Continue the signed distance below the volume's floor as solid ground.
+
+    Without it, rays that leave through the floor would count as seeing the sky.
+    """
+    below_m = (grid.minimum_m[2] - points[..., 2]).clamp(min=0)
+    return torch.minimum(sampled, sampled.clamp(max=0.2) - below_m)
+
+
+def inside(points: Tensor, grid: NodeGrid) -> Tensor:
+    """Return which points ``[..., 3]`` lie above or below the grid's rectangle, or in it.
+
+    The floor is no limit, see ``extended_sdf``; the sides and the ceiling are.
+    """
+    low, high = torch.tensor(grid.minimum_m), torch.tensor(grid.maximum_m)
+    sides = (points[..., :2] >= low[:2]) & (points[..., :2] <= high[:2])
+    return sides.all(-1) & (points[..., 2] <= high[2])
