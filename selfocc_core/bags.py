@@ -102,7 +102,7 @@ class BagReader:
     @property
     def end_ns(self) -> int:
         """Time of the last message."""
-        return self._reader.end_time
+        return self._reader.end_time - 1  # rosbags gives the end of the interval
 
     def count(self, topics: Sequence[str] | None = None) -> int:
         """Return the number of messages on the topics (all by default)."""

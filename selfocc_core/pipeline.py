@@ -65,6 +65,7 @@ class OccupancyPipeline:
             camera.name: Preprocessor(camera, card.input.height, card.input.width)
             for camera in rig
         }
+        self._seen_by = self._voxels_seen_by_each_camera()
 
     def process(self, frame_set: FrameSet, odometry: Trajectory | None = None) -> OccupancyResult:
         """Return the occupancy around the vehicle at the reference stamp.
@@ -78,7 +79,7 @@ class OccupancyPipeline:
         image_from_ego = self._project(frame_set, odometry)
         present = self._present(frame_set)
         outputs = self.backend.infer(ModelInputs(images, image_from_ego, present))
-        visible = self._visible(image_from_ego[present])
+        visible = np.asarray(self._seen_by[present].any(0))
         states = classify(outputs.sdf, visible, self.card.threshold)
         depths = self._depths(outputs.depth, frame_set)
         return OccupancyResult(frame_set.stamp_ns, self.grid, states, outputs.sdf, depths)
@@ -109,9 +110,18 @@ class OccupancyPipeline:
         present[: len(self.rig)] = [name in frame_set.frames for name in self.rig.names]
         return present
 
-    def _visible(self, image_from_ego: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def _voxels_seen_by_each_camera(self) -> NDArray[np.bool_]:
+        """Which voxels are in each camera's image ``[N, X, Y, Z]``, for the vehicle at rest.
+
+        What the vehicle moves between two shutters changes little at the edges of the images, and
+        is not worth projecting every voxel again for every frame set.
+        """
         size = (self.card.input.height, self.card.input.width)
-        return self.grid.visible_from(image_from_ego.astype(np.float64), size)
+        seen_by = np.zeros((self.card.input.cameras, *self.grid.shape), bool)
+        for slot, name in enumerate(self.rig.names):
+            projection = self.preprocessors[name].input_from_ego
+            seen_by[slot] = self.grid.visible_from(projection[None], size)
+        return seen_by
 
     def _depths(self, depth_m: NDArray[np.float32], frame_set: FrameSet) -> dict[str, DepthImage]:
         return {

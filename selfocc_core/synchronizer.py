@@ -66,7 +66,7 @@ class Synchronizer(Generic[Payload]):
     def __post_init__(self) -> None:
         self._frames: dict[str, deque[tuple[int, Payload]]] = {c: deque() for c in self.cameras}
         self._opened: deque[tuple[int, int]] = deque()  # (anchor stamp, arrival) of waiting sets
-        self._last_emitted_ns: int | None = None
+        self._newest_ns: dict[str, int] = {}  # of each camera, whatever became of the frame
 
     @property
     def anchor(self) -> str:
@@ -80,6 +80,7 @@ class Synchronizer(Generic[Payload]):
         if self._is_stale(camera, stamp_ns):
             self.dropped['out of order'] += 1
             return self.poll(now_ns)
+        self._newest_ns[camera] = stamp_ns
         self._frames[camera].append((stamp_ns, payload))
         if camera == self.anchor:
             self._opened.append((stamp_ns, now_ns))
@@ -100,14 +101,10 @@ class Synchronizer(Generic[Payload]):
         for frames in self._frames.values():
             frames.clear()
         self._opened.clear()
-        self._last_emitted_ns = None
+        self._newest_ns.clear()
 
     def _is_stale(self, camera: str, stamp_ns: int) -> bool:
-        frames = self._frames[camera]
-        if frames and stamp_ns <= frames[-1][0]:
-            return True
-        newest_ns = self._last_emitted_ns
-        return camera == self.anchor and newest_ns is not None and stamp_ns <= newest_ns
+        return camera in self._newest_ns and stamp_ns <= self._newest_ns[camera]
 
     def _is_due(self, anchor_ns: int, arrived_ns: int, now_ns: int) -> bool:
         if now_ns - arrived_ns >= self.config.timeout_ns:
@@ -137,7 +134,6 @@ class Synchronizer(Generic[Payload]):
         if len(chosen) < self.config.minimum_cameras:
             self.dropped['too few cameras'] += len(chosen)
             return []
-        self._last_emitted_ns = anchor_ns
         return [
             SynchronizedSet(
                 stamp_ns=anchor_ns,

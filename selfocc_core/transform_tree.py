@@ -9,8 +9,6 @@ import numpy as np
 from selfocc_core.errors import SelfOccError
 from selfocc_core.transforms import Transform, invert
 
-_MAX_DEPTH = 64
-
 
 @dataclass
 class TransformTree:
@@ -40,7 +38,7 @@ class TransformTree:
     def _chain(self, frame: str) -> dict[str, Transform]:
         """Return ``ancestor_from_frame`` for the frame itself and all above it."""
         chain = {frame: np.eye(4)}
-        while frame in self._parents and len(chain) < _MAX_DEPTH:
+        while frame in self._parents and self._parents[frame][0] not in chain:  # loops end
             parent, parent_from_child = self._parents[frame]
             chain[parent] = parent_from_child @ chain[frame]
             frame = parent

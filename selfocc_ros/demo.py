@@ -109,9 +109,10 @@ def _print_summary(metrics: Mapping[str, object], out: Path) -> None:
 
     table = Table('metric', 'value', title='selfocc demo')
     for name, value in metrics.items():
-        if isinstance(value, (int, float, str)):
-            shown = f'{value:.4g}' if isinstance(value, float) else str(value)
-            table.add_row(name, shown)
+        if value is None:
+            table.add_row(name, 'no truth in this drive')
+        elif isinstance(value, (int, float, str)) and not name.endswith('sha256'):
+            table.add_row(name, f'{value:.4g}' if isinstance(value, float) else str(value))
     console = Console()
     console.print(table)
     console.print(f'Pictures: {out / "report.html"}', soft_wrap=True)

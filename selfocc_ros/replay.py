@@ -65,7 +65,7 @@ def replay(
                 wall_s = _play(player, recorder, rate)
                 final = _final_diagnostics(recorder, process)
             drive_s = (bag.end_ns - bag.start_ns) * 1e-9
-            return _statistics(player, recorder, final, drive_s / wall_s)
+            return _statistics(player, recorder, final, str(model), drive_s / wall_s)
 
 
 def _node_parameters(bag: BagReader, rig: Rig, model: Path, folder: Path) -> dict[str, object]:
@@ -154,7 +154,7 @@ def _final_diagnostics(recorder: Recorder, process: NodeProcess) -> Any:
 
 
 def _statistics(
-    player: BagPlayer, recorder: Recorder, final: Any, realtime_factor: float
+    player: BagPlayer, recorder: Recorder, final: Any, model: str, realtime_factor: float
 ) -> ReplayStatistics:
     inference = values_of(final, ': inference')
     published = int(inference['published'])
@@ -166,7 +166,7 @@ def _statistics(
         latency_ms=tuple(_latencies_ms(player, recorder)),
         realtime_factor=realtime_factor,
         backend=inference['backend'],
-        model=inference['model'],
+        model=model,
     )
 
 

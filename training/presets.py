@@ -136,7 +136,7 @@ class OptimizerConfig:
         clip_norm: Largest norm of the gradient.
     """
 
-    steps: int = 3000
+    steps: int = 4000
     learning_rate: float = 1e-3
     warm_up: int = 50
     weight_decay: float = 0.01
@@ -159,7 +159,7 @@ class TemporalConfig:
     anchor_share: float = 0.5
     anchor_reach: int = 2
     source_distance_m: float = 0.7
-    camera_dropout: float = 0.05
+    camera_dropout: float = 0.1
 
 
 @dataclass(frozen=True)

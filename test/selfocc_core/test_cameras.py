@@ -20,9 +20,8 @@ def pixel_of(camera: Camera, point) -> np.ndarray:
 
 @given(st.floats(-180.0, 180.0), st.floats(1.0, 80.0))
 def test_what_lies_straight_ahead_is_at_the_principal_point(heading_deg, distance_m):
-    camera = Camera(
-        'c', 'c', 640, 480, intrinsic_matrix(500, 500, 320, 200), looking_along(heading_deg, (1, 2, 3))
-    )  # fmt: skip
+    k, mounting = intrinsic_matrix(500, 500, 320, 200), looking_along(heading_deg, (1, 2, 3))
+    camera = Camera('c', 'c', 640, 480, k, mounting)
     angle = np.radians(heading_deg)
     ahead = np.array([1 + distance_m * np.cos(angle), 2 + distance_m * np.sin(angle), 3])
     np.testing.assert_allclose(pixel_of(camera, ahead), (320, 200), atol=1e-6)

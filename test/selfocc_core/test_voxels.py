@@ -42,8 +42,12 @@ def test_what_is_not_a_number_is_outside():
 
 @pytest.mark.parametrize(
     ('minimum', 'maximum', 'shape'),
-    [((0, 0, 0), (1, 1, 0), (2, 2, 2)), ((0, 0, 0), (1, 1, 1), (0, 2, 2)), ((0, 0, 0), (1, 1, 1), (9999, 9999, 99))],
-)  # fmt: skip
+    [
+        ((0, 0, 0), (1, 1, 0), (2, 2, 2)),
+        ((0, 0, 0), (1, 1, 1), (0, 2, 2)),
+        ((0, 0, 0), (1, 1, 1), (9999, 9999, 99)),
+    ],
+)
 def test_impossible_grids_are_refused(minimum, maximum, shape):
     with pytest.raises(SelfOccError, match='voxel grid'):
         VoxelGrid(minimum, maximum, shape)

@@ -30,6 +30,14 @@ DEACTIVATE = Transition.TRANSITION_DEACTIVATE
 CLEANUP = Transition.TRANSITION_CLEANUP
 
 
+def wait_until(condition, timeout_s=TIMEOUT_S):
+    """Wait for something that needs no spinning."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, 'it did not happen'
+        time.sleep(0.05)
+
+
 class RunningNode:
     def __init__(self, folder, parameters):
         write_parameters(folder / 'parameters.yaml', parameters)
@@ -86,20 +94,26 @@ class RunningNode:
 
     def publish_set(self, stamp_ns, cameras=None, offset_ns=2_000_000, size=None):
         """Publish grey images, each camera a little after the one before."""
+        for index, (name, message) in enumerate(self.image_messages(size).items()):
+            if cameras is None or name in cameras:
+                message.header.stamp = header(stamp_ns + index * offset_ns, '').stamp
+                self.images[name].publish(message)
+
+    def image_messages(self, size=None):
+        """Return one grey image for each camera, of its own size or a given one."""
+        messages = {}
         for index, camera in enumerate(self.rig):
-            if cameras is None or camera.name in cameras:
-                shape = size or (camera.height, camera.width)
-                pixels = np.full((*shape, 3), 40 * index, np.uint8)
-                self.images[camera.name].publish(
-                    Image(
-                        header=header(stamp_ns + index * offset_ns, camera.frame_id),
-                        height=shape[0],
-                        width=shape[1],
-                        encoding='rgb8',
-                        step=3 * shape[1],
-                        data=message_bytes(pixels),
-                    )
-                )
+            height, width = size or (camera.height, camera.width)
+            pixels = np.full((height, width, 3), 40 * index, np.uint8)
+            messages[camera.name] = Image(
+                header=header(0, camera.frame_id),
+                height=height,
+                width=width,
+                encoding='rgb8',
+                step=3 * width,
+                data=message_bytes(pixels),
+            )
+        return messages
 
     def call(self, service_type, name, request):
         client = self.node.create_client(service_type, f'/surround/{name}')

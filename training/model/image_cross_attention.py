@@ -69,9 +69,7 @@ class ImageCrossAttention(nn.Module):
     def _value(self, features: Tensor) -> Tensor:
         cameras, dim, height, width = features.shape
         value: Tensor = self.value_proj(features.flatten(2).transpose(1, 2))
-        return value.transpose(1, 2).reshape(
-            cameras, self.heads, dim // self.heads, height, width
-        )
+        return value.transpose(1, 2).reshape(cameras, self.heads, dim // self.heads, height, width)
 
     def _sampling(self, queries: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
         """Return offsets ``[Q, heads, anchors, 2]`` and weights ``[Q, heads, anchors]``."""

@@ -36,6 +36,6 @@ def cells(rng: np.random.Generator, shape: tuple[int, int], count: int) -> Float
     """Return a periodic Voronoi pattern: a random value in [0,1) for each of `count` cells."""
     seeds = rng.uniform(size=(count, 2)) * shape
     value = rng.uniform(size=count)
-    tree = cKDTree(seeds, boxsize=shape)
-    pixels = np.stack(np.mgrid[: shape[0], : shape[1]], axis=-1)
-    return np.asarray(value[tree.query(pixels)[1]])
+    tree = cKDTree(seeds, boxsize=np.array(shape, np.float64))
+    pixels = np.indices(shape).transpose(1, 2, 0)
+    return np.asarray(value[tree.query(pixels)[1]], np.float64)

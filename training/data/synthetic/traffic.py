@@ -79,14 +79,14 @@ def companion_vehicles(
     for sign, chance in ((1, 0.5), (-1, 0.4)):
         if rng.uniform() < chance:
             vehicle = any_vehicle(rng, surfaces.vehicle())
-            gap, lag_s = sign * rng.uniform(15.0, 32.0), rng.uniform(0.3, 1.2)
-            movers.append(_vehicle(terrain, vehicle, _following(ego, gap, lag_s), 1))
+            gap, lead_s = sign * rng.uniform(12.0, 26.0), sign * rng.uniform(0.3, 1.2)
+            movers.append(_vehicle(terrain, vehicle, _accompanying(ego, gap, lead_s), 1))
     return movers
 
 
-def _following(ego: EgoPath, gap: float, lag_s: float) -> Callable[[float], float]:
-    """Keep a gap to where the ego was a moment ago, so that it breathes with the speed."""
-    return lambda time_s: ego.station(time_s - lag_s) + gap
+def _accompanying(ego: EgoPath, gap: float, lead_s: float) -> Callable[[float], float]:
+    """Keep a gap to where the ego is a moment later (or earlier), so that it breathes."""
+    return lambda time_s: ego.station(time_s + lead_s) + gap
 
 
 def walking_people(

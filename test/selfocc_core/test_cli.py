@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from selfocc_core import cli
+from selfocc_core.errors import SelfOccError
+
+
+@dataclass(frozen=True)
+class Greet:
+    """Say hello.
+
+    Example: selfocc greet --name you
+    """
+
+    name: str = 'world'
+    """Whom to greet."""
+
+    def run(self) -> None:
+        if self.name == 'nobody':
+            raise SelfOccError('there is nobody to greet: give a name')
+        if self.name == 'interrupt':
+            raise KeyboardInterrupt
+        if self.name == 'torch':
+            raise ModuleNotFoundError(name='torch')
+        print(f'hello {self.name}')
+
+
+@pytest.fixture(autouse=True)
+def _verbs(monkeypatch):
+    verb = EntryPoint('greet', f'{__name__}:Greet', cli.GROUP)
+    monkeypatch.setattr(cli, 'entry_points', lambda group: [verb])
+
+
+def test_a_verb_runs_with_its_options(capsys):
+    assert cli.main(['greet', '--name', 'you']) == 0
+    assert capsys.readouterr().out == 'hello you\n'
+
+
+@pytest.mark.parametrize(
+    ('name', 'status', 'sentence'),
+    [
+        ('nobody', 1, 'selfocc greet: there is nobody to greet: give a name\n'),
+        ('interrupt', 130, 'selfocc greet: interrupted\n'),
+        ('torch', 1, 'selfocc greet: needs torch: pip install "selfocc_ros[train]"\n'),
+    ],
+)
+def test_a_failure_is_one_sentence_on_stderr(capsys, name, status, sentence):
+    assert cli.main(['greet', '--name', name]) == status
+    assert capsys.readouterr() == ('', sentence)
+
+
+def test_help_shows_verbs_and_options(capsys):
+    assert cli.main(['--help']) == 0
+    assert 'greet      Say hello.' in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        cli.main(['greet', '--help'])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert 'Whom to greet' in out
+    assert 'Example' in out
+
+
+@pytest.mark.parametrize('arguments', [[], ['dance']])
+def test_bad_usage_is_two(arguments):
+    assert cli.main(arguments) == 2
+
+
+def test_version(capsys):
+    assert cli.main(['--version']) == 0
+    assert capsys.readouterr().out.startswith('selfocc 0.')

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from handmade_drive import BUILDING, ROAD
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from selfocc_core.errors import SelfOccError
+from selfocc_core.evaluation.occupancy import (
+    Confusion,
+    OccupancyScores,
+    OccupancyTruth,
+    flat_ground_occupancy,
+    occupied_voxels,
+)
+from selfocc_core.voxels import VoxelGrid
+
+GRID = VoxelGrid((-24.0, -24.0, -2.0), (24.0, 24.0, 2.0), (12, 12, 4))
+voxels = arrays(bool, (12, 12, 4))
+
+
+def truth_of(occupied, visible=None, ground=None) -> OccupancyTruth:
+    everywhere = np.ones(GRID.shape, bool)
+    nowhere = np.zeros(GRID.shape, bool)
+    return OccupancyTruth(
+        occupied, everywhere if visible is None else visible, nowhere if ground is None else ground
+    )
+
+
+@given(voxels, voxels, voxels)
+def test_counts_agree_with_sets(predicted, true, domain):
+    confusion = Confusion.of(predicted, true, domain)
+    a = set(zip(*np.nonzero(predicted & domain), strict=True))
+    b = set(zip(*np.nonzero(true & domain), strict=True))
+    assert confusion == Confusion(len(a & b), len(a - b), len(b - a))
+    if a | b:
+        assert confusion.ratios()['iou'] == pytest.approx(len(a & b) / len(a | b))
+
+
+def test_nothing_to_score_is_none_not_zero():
+    assert Confusion().ratios() == {'iou': None, 'precision': None, 'recall': None}
+    assert Confusion(0, 0, 5).ratios() == {'iou': 0.0, 'precision': None, 'recall': 0.0}
+
+
+def test_counts_are_accumulated_before_the_ratio():
+    scores, predicted = OccupancyScores(GRID), np.zeros(GRID.shape, bool)
+    predicted[0, 0, 0] = True
+    scores.add(predicted, truth_of(predicted))  # 1 of 1
+    many = np.zeros(GRID.shape, bool)
+    many[:3, 0, :3] = True
+    scores.add(predicted, truth_of(many))  # 1 of 9
+    assert scores.summary()['iou'] == pytest.approx(2 / 10)
+    assert scores.summary()['moments'] == 2
+
+
+@given(voxels, voxels, voxels)
+def test_what_no_camera_sees_does_not_count(predicted, true, visible):
+    scores, blind = OccupancyScores(GRID), OccupancyScores(GRID)
+    scores.add(predicted, truth_of(true, visible))
+    blind.add(predicted & visible, truth_of(true & visible, visible))
+    assert scores.summary() == blind.summary()
+
+
+@given(voxels, voxels)
+def test_rings_partition_the_grid(predicted, true):
+    scores = OccupancyScores(GRID)
+    scores.add(predicted, truth_of(true))
+    rings = [scores._all[name] for name in scores._rings]
+    assert rings[0] + rings[1] + rings[2] == scores._all['']
+
+
+def test_rings_are_where_they_say():
+    scores, true = OccupancyScores(GRID), np.zeros(GRID.shape, bool)
+    true[tuple(GRID.indices((15.0, 1.0, 0.0))[0])] = True
+    scores.add(true, truth_of(true))
+    by_range = scores.summary()['by_range']
+    assert list(by_range) == ['0-10 m', '10-20 m', '20+ m']
+    assert [ring['iou'] for ring in by_range.values()] == [None, 1.0, None]
+
+
+def scene():
+    """Ground in layer 1, an obstacle in the layers 2 and 3 of one column."""
+    ground, occupied = np.zeros(GRID.shape, bool), np.zeros(GRID.shape, bool)
+    ground[:, :, 1] = True
+    occupied[:, :, 1] = True
+    occupied[6, 6, 2:] = True
+    return truth_of(occupied, ground=ground)
+
+
+def test_a_thick_or_shifted_ground_is_no_invented_obstacle():
+    scores, predicted = OccupancyScores(GRID), np.zeros(GRID.shape, bool)
+    predicted[:, :, :3] = True
+    scores.add(predicted, scene())
+    assert scores.summary()['obstacles'] == {'iou': 0.5, 'precision': 1.0, 'recall': 0.5}
+
+
+def test_what_floats_above_the_ground_is_an_invented_obstacle():
+    scores, predicted = OccupancyScores(GRID), np.zeros(GRID.shape, bool)
+    predicted[6, 6, 2:] = True
+    predicted[0, 0, 3] = True
+    scores.add(predicted, scene())
+    assert scores.summary()['obstacles']['precision'] == pytest.approx(2 / 3)
+    assert scores.summary()['obstacles']['recall'] == 1.0
+
+
+def test_flat_ground_is_everything_below_zero():
+    baseline = flat_ground_occupancy(GRID)
+    np.testing.assert_array_equal(baseline, GRID.centers()[..., 2] < 0)
+
+
+def test_truth_from_a_cloud():
+    points = np.array([[0.5, 0.5, 0.5], [0.9, 0.9, 0.9], [20, 0, -1.5], [99, 0, 0]], np.float32)
+    fields = {
+        **dict(zip('xyz', points.T, strict=True)),
+        'state': np.array([0, 1, 1, 1], np.uint8),
+        'label': np.array([0, BUILDING, ROAD, ROAD], np.uint8),
+        'visible': np.array([1, 0, 1, 1], np.uint8),
+    }
+    truth = OccupancyTruth.from_points(fields, GRID)
+    assert truth.occupied.sum() == 2  # the one outside is left out, two share a voxel
+    assert truth.ground.sum() == truth.obstacles.sum() == 1
+    assert truth.visible.sum() == 2
+    del fields['visible']
+    with pytest.raises(SelfOccError, match='no field visible'):
+        OccupancyTruth.from_points(fields, GRID)
+
+
+@given(st.lists(st.tuples(*[st.floats(-30, 30)] * 3), max_size=20))
+def test_occupied_voxels_are_those_with_a_point(points):
+    occupied = occupied_voxels(np.array(points).reshape(-1, 3), GRID)
+    expected = {tuple(GRID.indices(p)[0]) for p in points if GRID.indices(p)[1]}
+    assert set(zip(*np.nonzero(occupied), strict=True)) == expected

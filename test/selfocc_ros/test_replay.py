@@ -1,0 +1,70 @@
+"""A recorded drive through real DDS into the node in its own process."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+from small_drive import OFFSETS_NS, PERIOD_NS, START_NS, small_rig, write_small_drive
+
+from selfocc_core.bag_messages import decode_point_cloud, stamp_ns_of
+from selfocc_core.bags import BagReader
+from selfocc_core.errors import SelfOccError
+from selfocc_ros.diagnostics import values_of
+from selfocc_ros.replay import replay
+
+pytestmark = [pytest.mark.ros, pytest.mark.usefixtures('own_domain')]
+
+
+def stamps_of(bag, topic):
+    return [stamp_ns_of(message.decode()) for message in bag.messages([topic])]
+
+
+@pytest.mark.parametrize('sets', [1, 8])
+def test_every_frame_set_of_a_drive_comes_back(tmp_path, mock_model, sets):
+    drive = write_small_drive(tmp_path / 'drive.mcap', sets)
+    recording = tmp_path / 'occupancy.mcap'
+    statistics = replay(drive, small_rig(), mock_model, recording, tmp_path / 'node.log')
+
+    assert statistics.images_published == 6 * sets
+    assert statistics.frame_sets == statistics.frames_published == sets
+    assert statistics.dropped == {}
+    assert len(statistics.latency_ms) == sets
+    assert min(statistics.latency_ms) > 0
+    assert statistics.realtime_factor > 0
+    assert (statistics.backend, statistics.model) == ('onnxruntime-cpu', str(mock_model))
+
+    anchors_ns = [START_NS + index * PERIOD_NS for index in range(sets)]
+    with BagReader(recording) as bag:
+        assert stamps_of(bag, '/surround/occupancy/points') == anchors_ns
+        assert stamps_of(bag, '/surround/occupancy/grid') == anchors_ns
+        for name, offset_ns in zip(small_rig().names, OFFSETS_NS, strict=True):
+            expected = [anchor_ns + offset_ns for anchor_ns in anchors_ns]
+            assert stamps_of(bag, f'/surround/{name}/depth/image') == expected
+            assert stamps_of(bag, f'/surround/{name}/depth/camera_info') == expected
+        cloud = next(iter(bag.messages(['/surround/occupancy/points']))).decode()
+        assert np.all(decode_point_cloud(cloud)['z'] < 0.1)
+        final = list(bag.messages(['/diagnostics']))[-1].decode()
+    assert values_of(final, ': inference')['published_without_odometry'] == '0'
+
+
+def test_a_drive_without_a_camera_is_refused_and_nothing_is_left(tmp_path, mock_model):
+    drive = write_small_drive(tmp_path / 'drive.mcap', sets=1)
+    from dataclasses import replace as changed
+
+    from selfocc_core.cameras import Rig, nuscenes_like_rig
+
+    roof = changed(nuscenes_like_rig(176, 96)['front'], name='roof')
+    rig = Rig((*small_rig().cameras[:5], roof))
+    with pytest.raises(SelfOccError, match='/camera/roof/image'):
+        replay(drive, rig, mock_model, tmp_path / 'occupancy.mcap', tmp_path / 'node.log')
+    assert [path.name for path in tmp_path.iterdir()] == ['drive.mcap']
+
+
+def test_a_node_that_dies_is_reported_with_its_last_words(tmp_path, mock_model):
+    drive = write_small_drive(tmp_path / 'drive.mcap', sets=1)
+    missing = tmp_path / 'missing.onnx'
+    with pytest.raises(SelfOccError, match='there is no model at'):
+        replay(drive, small_rig(), missing, tmp_path / 'occupancy.mcap', tmp_path / 'node.log')
+    assert not (tmp_path / 'occupancy.mcap').exists()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip('rclpy')
+from sensor_msgs.msg import CameraInfo
+from small_drive import small_rig
+
+from selfocc_core import bag_messages
+from selfocc_core.errors import SelfOccError
+from selfocc_core.transform_tree import TransformTree
+from selfocc_ros import rig_source
+from selfocc_ros.conversions import header
+from selfocc_ros.rig_source import FixedRig, ListenedRig
+
+RIG = small_rig()
+
+
+class StandInTransforms(TransformTree):
+    """Stands in for /tf_static, whose message type the wheels lack."""
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def node(own_domain):
+    rclpy.init(args=[], signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    yield rclpy.create_node('surround')
+    rclpy.try_shutdown()
+
+
+def info_of(camera):
+    from_bag = bag_messages.camera_info(camera, 0)
+    message = CameraInfo(header=header(0, camera.frame_id), height=camera.height)
+    message.width, message.distortion_model = camera.width, 'plumb_bob'
+    message.d, message.k = from_bag.d.tolist(), from_bag.k.tolist()
+    return message
+
+
+@pytest.mark.ros
+def test_cameras_become_known_one_by_one_in_the_order_of_the_parameter(node, monkeypatch):
+    transforms = StandInTransforms()
+    monkeypatch.setattr(rig_source, 'open_transforms', lambda node: transforms)
+    source = ListenedRig(node, RIG.names[:3], 'base_link')
+    source._take('front_left', info_of(RIG['front_left']))
+    assert source.rig is None  # its transform has not come yet
+    for camera in RIG:
+        transforms.set('base_link', camera.frame_id, camera.ego_from_camera)
+    source._take('front_left', info_of(RIG['front_left']))
+    assert source.rig.names == ('front_left',)
+    known = source.rig
+    source._take('front_left', info_of(RIG['front_left']))
+    assert source.rig is known
+    source._take('front', info_of(RIG['front']))
+    assert source.rig.names == ('front', 'front_left')
+    expected = RIG['front'].image_from_ego
+    np.testing.assert_allclose(source.rig['front'].image_from_ego, expected, atol=1e-9)
+    source.close()
+    assert node.count_subscribers('/surround/input/front/camera_info') == 0
+
+
+@pytest.mark.ros
+def test_an_uncalibrated_camera_is_left_out(node, monkeypatch):
+    transforms = StandInTransforms()
+    transforms.set('base_link', RIG['front'].frame_id, RIG['front'].ego_from_camera)
+    monkeypatch.setattr(rig_source, 'open_transforms', lambda node: transforms)
+    source = ListenedRig(node, RIG.names, 'base_link')
+    message = info_of(RIG['front'])
+    message.k = [0.0] * 9
+    source._take('front', message)
+    assert source.rig is None
+
+
+def test_a_rig_file_gives_the_cameras_asked_for(tmp_path):
+    RIG.to_yaml(tmp_path / 'rig.yaml')
+    assert FixedRig(str(tmp_path / 'rig.yaml'), ['back', 'front']).rig.names == ('back', 'front')
+    with pytest.raises(SelfOccError, match='has no camera "roof"'):
+        FixedRig(str(tmp_path / 'rig.yaml'), ['roof'])
