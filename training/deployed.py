@@ -10,7 +10,7 @@ from training.model.selfocc import Field, SelfOcc
 from training.presets import NodeGrid, Preset
 from training.rendering.rays import cast_rays, lattice, log_spaced_distances
 from training.rendering.render import along, exit_depth
-from training.rendering.sampling import extended_sdf, inside, sample_columns
+from training.rendering.sampling import extended_sdf, inside, sample_by_gather
 from training.rendering.weights import bin_centers, sdf_to_weights
 
 
@@ -75,7 +75,7 @@ class DeployedModel(nn.Module):
         rays = cast_rays(self.pixels.repeat(cameras, 1), projections)
         depths = self.distances / rays.directions.norm(dim=-1, keepdim=True)
         points = along(rays, depths)
-        sdf = extended_sdf(sample_columns(field.sdf, points, field.grid), points, field.grid)
+        sdf = extended_sdf(sample_by_gather(field.sdf, points, field.grid), points, field.grid)
         weights, background = sdf_to_weights(sdf, inside(points, field.grid), self.sharpness)
         exits = exit_depth(rays, field.grid).clamp(max=self.far_m)
         depth = (weights * bin_centers(depths)).sum(1) + background * exits

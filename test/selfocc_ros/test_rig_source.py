@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip('rclpy')
+pytest.importorskip('rclpy')
+import rclpy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo
 from small_drive import small_rig
 
@@ -26,7 +28,7 @@ class StandInTransforms(TransformTree):
 
 @pytest.fixture
 def node(own_domain):
-    rclpy.init(args=[], signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     yield rclpy.create_node('surround')
     rclpy.try_shutdown()
 

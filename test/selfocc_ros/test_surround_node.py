@@ -161,3 +161,58 @@ def test_without_rig_file_and_tf2_the_node_says_what_it_needs(running_node):
         assert 'set the parameter rig_file' in node.log
     else:
         pytest.skip('this installation has tf2_msgs')
+
+
+def test_camera_info_and_tf_calibrate_the_node_where_tf2_is_installed(running_node):
+    tf2_msgs = pytest.importorskip('tf2_msgs.msg')
+    from geometry_msgs.msg import TransformStamped
+    from rclpy.serialization import deserialize_message
+    from sensor_msgs.msg import CameraInfo
+
+    from selfocc_core import bag_messages
+    from selfocc_ros.transport import latched_qos, reliable_qos
+
+    def as_rclpy(message_class, message):
+        raw = bag_messages.typestore().serialize_cdr(message, message.__msgtype__)
+        return deserialize_message(bytes(raw), message_class)
+
+    node = running_node(rig_file='')
+    node.listen_to_all()
+    node.wait_until_ready()
+    transforms = [
+        bag_messages.transform_stamped('base_link', c.frame_id, c.ego_from_camera, 0)
+        for c in node.rig
+    ]
+    static = tf2_msgs.TFMessage(transforms=[as_rclpy(TransformStamped, t) for t in transforms])
+    node.node.create_publisher(tf2_msgs.TFMessage, '/tf_static', latched_qos()).publish(static)
+    infos = {
+        camera: node.node.create_publisher(
+            CameraInfo, f'/surround/input/{camera.name}/camera_info', reliable_qos()
+        )
+        for camera in node.rig
+    }
+    node.wait_for(lambda: all(publisher.get_subscription_count() for publisher in infos.values()))
+    for index in range(100):
+        for camera, publisher in infos.items():
+            publisher.publish(as_rclpy(CameraInfo, bag_messages.camera_info(camera, 0)))
+        node.publish_set(START_NS + index * 100_000_000)
+        node.spin_for(0.1)
+        if all(node.received[f'/surround/{name}/depth/image'] for name in node.rig.names):
+            break
+    assert all(node.received[f'/surround/{name}/depth/image'] for name in node.rig.names)
+
+
+def test_voxels_of_three_states_go_out_where_nav2_is_installed(running_node):
+    nav2_msgs = pytest.importorskip('nav2_msgs.msg')
+    node = running_node()
+    node.listen(nav2_msgs.VoxelGrid, '/surround/occupancy/voxel_grid')
+    node.wait_until_ready()
+    node.publish_set(START_NS)
+    node.wait_for(lambda: node.received['/surround/occupancy/voxel_grid'])
+    message = node.received['/surround/occupancy/voxel_grid'][0]
+    assert (message.size_x, message.size_y, message.size_z) == (128, 128, 16)
+    columns = np.array(message.data, np.uint32)
+    occupied, not_free = columns >> 16, columns & 0xFFFF
+    assert np.any(occupied)
+    assert not np.any(occupied & ~not_free)
+    assert np.any(not_free & ~occupied)

@@ -64,7 +64,8 @@ class ImageCrossAttention(nn.Module):
         else:
             total = self._gather_visible(value, references.locations, offsets, weights, seen)
         mean = total / seen.sum(0).clamp(min=1)[:, None]
-        return queries + self.output_proj(mean)
+        update: Tensor = self.output_proj(mean)
+        return queries + update
 
     def _value(self, features: Tensor) -> Tensor:
         cameras, dim, height, width = features.shape

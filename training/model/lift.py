@@ -32,7 +32,7 @@ def lift(
     count = visible.sum(0).clamp(min=1)
     if torch.compiler.is_exporting():
         sampled = F.grid_sample(features, 2 * locations[:, :, None] - 1, align_corners=False)
-        return (sampled[..., 0] * visible[:, None]).sum(0) / count
+        return (sampled.squeeze(-1) * visible[:, None]).sum(0) / count
     total = features.new_zeros(len(nodes), features.shape[1])
     for camera in range(len(features)):
         (index,) = torch.nonzero(visible[camera], as_tuple=True)

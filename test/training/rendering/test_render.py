@@ -12,7 +12,7 @@ from training.model.tpv_encoder import node_positions
 from training.presets import NodeGrid
 from training.rendering.rays import Rays, cast_rays, inverse_3x3, lattice, log_spaced_distances
 from training.rendering.render import exit_depth, render
-from training.rendering.sampling import sample_columns, sample_volume
+from training.rendering.sampling import sample_by_gather, sample_volume
 from training.rendering.weights import sdf_to_weights
 
 GRID = NodeGrid(nodes=(65, 65, 17))
@@ -92,7 +92,7 @@ def test_both_samplers_agree_inside_and_outside_the_grid():
     points = (torch.rand(500, 3) - 0.5) * torch.tensor([60.0, 60.0, 10.0])
     expected = sample_volume(volume[None], points, GRID)[0]
     torch.testing.assert_close(
-        sample_columns(volume, points, GRID), expected, atol=2e-4, rtol=1e-3
+        sample_by_gather(volume, points, GRID), expected, atol=2e-4, rtol=1e-3
     )
 
 
