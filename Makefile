@@ -8,9 +8,6 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 ROS_EXTRA := $(if $(ROS_DISTRO),,$(comma)ros)
 comma := ,
-COLCON := colcon-core colcon-ros colcon-python-setup-py colcon-recursive-crawl colcon-package-information \
-	colcon-package-selection colcon-library-path colcon-output colcon-metadata colcon-defaults \
-	colcon-bash colcon-notification colcon-parallel-executor colcon-test-result
 OUT ?= out/demo
 
 .PHONY: demo test lint model clean
@@ -44,7 +41,7 @@ $(VENV)/.demo: $(VENV)/bin/python setup.py
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(BIN)/pip install --quiet '$(TORCH)' $(COLCON)
+	$(BIN)/pip install --quiet '$(TORCH)'
 	$(BIN)/pip install --quiet --editable '.[synth,train,test$(ROS_EXTRA)]'
 	touch $@
 

@@ -63,18 +63,19 @@ setup(
         'ros': [f'ros-jazzy-{name}=={pin}' for name, pin in ROS_WHEELS.items()]
         + ['ros-wheels-bootstrapper==0.1.2'],
         'synth': SYNTH,
-        'train': ['torch>=2.4', 'onnx>=1.17', *SYNTH],
-        'view': ['matplotlib>=3.8'],
+        'train': ['torch>=2.4', 'onnx>=1.17', 'onnxscript>=0.3', *SYNTH],
+        'view': ['rerun-sdk>=0.20'],
         'test': [
             'pytest>=8',
             'pytest-timeout>=2.3',
             'hypothesis>=6.100',
             'ruff>=0.9',
             'mypy>=1.14',
+            'onnx>=1.17',
             'types-PyYAML',
             'scipy-stubs',
         ],
-    },  # fmt: skip
+    },
     entry_points={
         'console_scripts': [
             'selfocc = selfocc_core.cli:main',
@@ -85,6 +86,7 @@ setup(
             'export = training.export:Export',
             'synth = training.data.synthetic.command:Synth',
             'train = training.command:Train',
+            'view = selfocc_core.viewer.command:View',
         ],
     },
     zip_safe=False,

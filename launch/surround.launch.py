@@ -5,12 +5,12 @@ ros2 launch selfocc_ros surround.launch.py rig_file:=/path/to/rig.yaml rviz:=tru
 
 from __future__ import annotations
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchContext, LaunchDescription
 from selfocc_ros.transport import config_file, large_message_environment
 
 _BOOLEAN = ['true', 'false']

@@ -107,12 +107,11 @@ def _print_summary(metrics: Mapping[str, object], out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table('metric', 'value', title='selfocc demo')
-    for name, value in metrics.items():
-        if value is None:
-            table.add_row(name, 'no truth in this drive')
-        elif isinstance(value, (int, float, str)) and not name.endswith('sha256'):
-            table.add_row(name, f'{value:.4g}' if isinstance(value, float) else str(value))
+    from selfocc_core.evaluation.summary import summary_rows
+
+    table = Table('', 'selfocc', 'flat ground', title='selfocc demo')
+    for row in summary_rows(metrics):
+        table.add_row(*row)
     console = Console()
     console.print(table)
     console.print(f'Pictures: {out / "report.html"}', soft_wrap=True)

@@ -13,6 +13,10 @@ from training.rendering.render import along, exit_depth
 from training.rendering.sampling import extended_sdf, inside, sample_by_gather
 from training.rendering.weights import bin_centers, sdf_to_weights
 
+# Share of a ray that must leave the volume before it is said to have met nothing. A ray that may
+# have met something gets its expected depth, with the exit from the volume for the rest.
+_NOTHING_MET = 0.9
+
 
 class DeployedModel(nn.Module):
     """Images and calibration to signed distance at voxel centres and depth on a lattice.
@@ -79,7 +83,7 @@ class DeployedModel(nn.Module):
         weights, background = sdf_to_weights(sdf, inside(points, field.grid), self.sharpness)
         exits = exit_depth(rays, field.grid).clamp(max=self.far_m)
         depth = (weights * bin_centers(depths)).sum(1) + background * exits
-        met = torch.where(background > 0.5, self.far_m, depth)
+        met = torch.where(background > _NOTHING_MET, self.far_m, depth)
         return met.view(cameras, output.depth_height, output.depth_width)
 
 

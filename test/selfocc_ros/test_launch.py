@@ -76,9 +76,8 @@ def test_its_arguments_start_the_node_in_a_namespace(own_domain, mock_model, tmp
 
 def test_launch_ros_evaluates_it():
     pytest.importorskip('launch_ros')
-    from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
-
     from launch import LaunchContext
+    from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
 
     spec = importlib.util.spec_from_file_location('surround_launch', LAUNCH_FILE)
     module = importlib.util.module_from_spec(spec)

@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-torch = pytest.importorskip('torch', reason='training needs torch')
-
 from selfocc_core.voxels import VoxelGrid
 from training.presets import ModelConfig, NodeGrid, OutputConfig, Preset, RenderConfig
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
+    torch = pytest.importorskip('torch', reason='training needs torch')
     torch.set_num_threads(1)
     torch.manual_seed(0)
 
