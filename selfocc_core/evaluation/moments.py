@@ -69,15 +69,15 @@ def select_moments(
     chosen = _spread(candidates, count)
     if VOXELS_TOPIC in drive.topics:
         truths = {ns: truth for ns, truth in occupancy_truths(drive, grid) if ns in chosen}
-    frames = _frames_near(drive, chosen)
+    frames = frames_near(drive, chosen)
     keys = {(f.camera, f.stamp_ns) for frame_set in frames.values() for f in frame_set.values()}
     points = {(t.camera, t.stamp_ns): t for t in depth_truths(drive, keys)}
     return [
         Moment(
             stamp_ns,
             frames[stamp_ns],
-            _of_frames(frames[stamp_ns], recording.depths),
-            _of_frames(frames[stamp_ns], points),
+            of_frames(frames[stamp_ns], recording.depths),
+            of_frames(frames[stamp_ns], points),
             _states(recording.occupancy[stamp_ns], drive, card, frames[stamp_ns]),
             truths.get(stamp_ns),
         )
@@ -95,8 +95,14 @@ def _spread(candidates: Sequence[int], count: int) -> list[int]:
     return [candidates[int((k + 0.5) * len(candidates) / count)] for k in range(count)]
 
 
-def _frames_near(drive: Drive, stamps_ns: Sequence[int]) -> dict[int, dict[str, CameraFrame]]:
-    """Return for each stamp the image of each camera that is nearest to it."""
+def frames_near(drive: Drive, stamps_ns: Sequence[int]) -> dict[int, dict[str, CameraFrame]]:
+    """Return for each stamp the image of each camera that is nearest to it.
+
+    Images more than 0.1 s away do not count.
+
+    Raises:
+        SelfOccError: The drive turns out to be damaged.
+    """
     frames: dict[int, dict[str, CameraFrame]] = {stamp_ns: {} for stamp_ns in stamps_ns}
     topics = {
         f'/camera/{name}/{kind}': name
@@ -124,9 +130,10 @@ def _is_nearer(
     return abs(shutter_ns - stamp_ns) < best_ns
 
 
-def _of_frames(
+def of_frames(
     frames: Mapping[str, CameraFrame], items: Mapping[tuple[str, int], _Item]
 ) -> dict[str, _Item]:
+    """Return by camera the items that carry the shutter times of the frames."""
     return {
         name: items[name, frame.stamp_ns]
         for name, frame in frames.items()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfocc_core.cameras import Camera, Rig
+from selfocc_core.depth import DepthImage
 from selfocc_core.evaluation import page
 from selfocc_core.evaluation.depth import FARTHEST_M, project
 from selfocc_core.evaluation.moments import Moment
@@ -19,7 +20,7 @@ from selfocc_core.visualization import (
     occupancy_from_above,
     occupancy_perspective,
 )
-from selfocc_core.visualization.colors import UNKNOWN
+from selfocc_core.visualization.colors import LIGHT, UNKNOWN, Theme
 from selfocc_core.visualization.occupancy_map import CORRECT, INVENTED, MISSED
 from selfocc_core.voxels import VoxelGrid, VoxelState
 
@@ -50,7 +51,7 @@ def _camera_part(moment: Moment) -> str:
 def _depth_part(moment: Moment, rig: Rig) -> str:
     if not moment.depths:
         return page.paragraph('The node published no depth for this moment.')
-    predicted = {name: _predicted_depth(moment, rig[name]) for name in moment.depths}
+    predicted = {name: predicted_depth(depth, rig[name]) for name, depth in moment.depths.items()}
     parts = [
         page.picture(contact_sheet(predicted, _COLUMNS, _TILE_WIDTH), 'Published depth.'),
     ]
@@ -62,19 +63,23 @@ def _depth_part(moment: Moment, rig: Rig) -> str:
     return '<h3>Depth</h3>' + page.row(*parts) + legend
 
 
-def _picture_from_image(camera: Camera) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    scale = _TILE_WIDTH / camera.width
+def _picture_from_image(
+    camera: Camera, width: int = _TILE_WIDTH
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    scale = width / camera.width
     shift = 0.5 * scale - 0.5
     matrix = np.array([[scale, 0.0, shift], [0.0, scale, shift], [0.0, 0.0, 1.0]])
-    return matrix, (round(camera.height * scale), _TILE_WIDTH)
+    return matrix, (round(camera.height * scale), width)
 
 
-def _predicted_depth(moment: Moment, camera: Camera) -> Image:
-    depth = moment.depths[camera.name]
-    picture_from_image, size = _picture_from_image(camera)
+def predicted_depth(
+    depth: DepthImage, camera: Camera, width: int = _TILE_WIDTH, theme: Theme = LIGHT
+) -> Image:
+    """Return a published depth image in colours, as it lies over the camera's image."""
+    picture_from_image, size = _picture_from_image(camera, width)
     picture_from_camera = picture_from_image @ camera.image_from_camera
     depth_from_picture = depth.image_from_camera @ np.linalg.inv(picture_from_camera)
-    return depth_in_image(depth.depth_m, depth_from_picture, size)
+    return depth_in_image(depth.depth_m, depth_from_picture, size, theme)
 
 
 def _true_depth(moment: Moment, camera: Camera) -> Image:

@@ -9,7 +9,11 @@ from selfocc_core.visualization.depth import (
     depth_legend,
     draw_depths,
 )
-from selfocc_core.visualization.occupancy_map import occupancy_difference, occupancy_from_above
+from selfocc_core.visualization.occupancy_map import (
+    height_legend,
+    occupancy_difference,
+    occupancy_from_above,
+)
 from selfocc_core.visualization.occupancy_perspective import Viewpoint, occupancy_perspective
 
 __all__ = [
@@ -19,6 +23,7 @@ __all__ = [
     'depth_in_image',
     'depth_legend',
     'draw_depths',
+    'height_legend',
     'occupancy_difference',
     'occupancy_from_above',
     'occupancy_perspective',

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from selfocc_core.frames import Image
 from selfocc_core.semantics import CLASS_COLORS
 from selfocc_core.voxels import VoxelGrid
 
@@ -16,6 +18,41 @@ INK = np.array([40, 44, 52], np.uint8)
 NOTHING = np.array([58, 60, 70], np.uint8)
 UNKNOWN = np.array([205, 208, 216], np.uint8)
 EGO = np.array([235, 64, 52], np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Theme:
+    """What lies behind the data; all are RGB ``[3]``.
+
+    Attributes:
+        background: Canvas, and what is known to be free.
+        ink: Text.
+        unknown: What nothing is known of.
+        sky_top: Upper edge behind a perspective view.
+        sky_bottom: Lower edge of it, and the haze in the distance.
+    """
+
+    background: Image
+    ink: Image
+    unknown: Image
+    sky_top: Image
+    sky_bottom: Image
+
+
+LIGHT = Theme(
+    background=BACKGROUND,
+    ink=INK,
+    unknown=UNKNOWN,
+    sky_top=np.array([222, 231, 242], np.uint8),
+    sky_bottom=BACKGROUND,
+)
+DARK = Theme(
+    background=np.array([16, 18, 24], np.uint8),
+    ink=np.array([214, 218, 226], np.uint8),
+    unknown=np.array([44, 48, 58], np.uint8),
+    sky_top=np.array([38, 46, 62], np.uint8),
+    sky_bottom=np.array([22, 25, 33], np.uint8),
+)
 
 
 def turbo(fraction: NDArray[Any]) -> NDArray[np.uint8]:

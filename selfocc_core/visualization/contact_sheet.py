@@ -15,7 +15,11 @@ _GAP_PX = 4
 
 
 def contact_sheet(
-    images: Mapping[str, Image], columns: int = 3, tile_width: int = 480, captions: bool = True
+    images: Mapping[str, Image],
+    columns: int = 3,
+    tile_width: int = 480,
+    captions: bool = True,
+    gap_color: int = 255,
 ) -> Image:
     """Return RGB images of any sizes as rows of equal tiles, each with its name.
 
@@ -28,7 +32,7 @@ def contact_sheet(
     rows = -(-len(tiles) // columns)
     columns = min(columns, len(tiles))
     step_y, step_x = tile_height + _GAP_PX, tile_width + _GAP_PX
-    sheet = np.full((rows * step_y - _GAP_PX, columns * step_x - _GAP_PX, 3), 255, np.uint8)
+    sheet = np.full((rows * step_y - _GAP_PX, columns * step_x - _GAP_PX, 3), gap_color, np.uint8)
     for index, tile in enumerate(tiles):
         top, left = index // columns * step_y, index % columns * step_x
         sheet[top : top + tile_height, left : left + tile_width] = tile

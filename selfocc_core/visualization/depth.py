@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfocc_core.frames import Image
-from selfocc_core.visualization.colors import BACKGROUND, INK, NOTHING, turbo
+from selfocc_core.visualization.colors import LIGHT, NOTHING, Theme, turbo
+from selfocc_core.visualization.text import write_text
 
 NEAR_M, FAR_M = 2.0, 60.0
 
@@ -29,13 +30,16 @@ def depth_in_image(
     depth_m: NDArray[np.float32],
     depth_from_image: NDArray[np.float64],
     size: tuple[int, int],
+    theme: Theme = LIGHT,
 ) -> Image:
     """Return the coloured depth image ``[h, w]`` laid over the pixels of a camera image.
 
     Args:
         depth_m: Depth in metres.
         depth_from_image: Pixels of the depth image from pixels of the picture ``[3, 3]``.
-        size: Height and width of the picture; where the depth image does not reach it is light.
+        size: Height and width of the picture; where the depth image does not reach it is
+            background.
+        theme: Colours behind the data.
     """
     height, width = size
     lattice_height, lattice_width = depth_m.shape
@@ -47,7 +51,7 @@ def depth_in_image(
     )
     outside_x = (map_x < -0.5) | (map_x > lattice_width - 0.5)
     outside_y = (map_y < -0.5) | (map_y > lattice_height - 0.5)
-    return np.where((outside_x | outside_y)[..., None], BACKGROUND, picture)
+    return np.where((outside_x | outside_y)[..., None], theme.background, picture)
 
 
 def draw_depths(
@@ -65,21 +69,16 @@ def draw_depths(
     return picture
 
 
-def depth_legend(width: int = 420, height: int = 46) -> Image:
+def depth_legend(width: int = 420, height: int = 46, theme: Theme = LIGHT) -> Image:
     """Return a bar that tells which colour is which distance."""
-    picture = np.full((height, width, 3), BACKGROUND, np.uint8)
+    picture = np.full((height, width, 3), theme.background, np.uint8)
     bar, margin = width - 110, 12
     fraction = np.linspace(0.0, 1.0, bar - 2 * margin)
     metres = NEAR_M * (FAR_M / NEAR_M) ** fraction
     picture[6:22, margin : bar - margin] = depth_colors(metres)
     for metre in (2, 5, 10, 20, 50):
         x = margin + int((bar - 2 * margin) * np.log(metre / NEAR_M) / np.log(FAR_M / NEAR_M))
-        _write(picture, f'{metre} m', (x - 10, height - 8))
+        write_text(picture, f'{metre} m', (x - 10, height - 8), theme.ink)
     picture[6:22, bar : bar + 24] = NOTHING
-    _write(picture, 'nothing', (bar + 30, 19))
+    write_text(picture, 'nothing', (bar + 30, 19), theme.ink)
     return picture
-
-
-def _write(picture: Image, text: str, position: tuple[int, int]) -> None:
-    color = tuple(int(c) for c in INK)
-    cv2.putText(picture, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.4, color, 1, cv2.LINE_AA)

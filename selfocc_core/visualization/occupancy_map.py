@@ -7,7 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfocc_core.frames import Image
-from selfocc_core.visualization.colors import BACKGROUND, EGO, UNKNOWN, voxel_colors
+from selfocc_core.visualization.colors import (
+    BACKGROUND,
+    EGO,
+    LIGHT,
+    UNKNOWN,
+    Theme,
+    height_fraction,
+    turbo,
+    voxel_colors,
+)
+from selfocc_core.visualization.text import write_text
 from selfocc_core.voxels import VoxelGrid, VoxelState
 
 CORRECT = np.array([166, 172, 184], np.uint8)
@@ -22,20 +32,33 @@ def occupancy_from_above(
     grid: VoxelGrid,
     labels: NDArray[np.uint8] | None = None,
     size: int = 512,
+    theme: Theme = LIGHT,
 ) -> Image:
     """Return the RGB map ``[size, size, 3]`` of voxel states ``[X, Y, Z]``.
 
     A column has the colour of its highest occupied voxel (by label where labels ``[X, Y, Z]`` are
-    given, else by height); a column of which nothing is known is grey.
+    given, else by height); a column of which nothing is known is ``theme.unknown``.
     """
     occupied = states == VoxelState.OCCUPIED
-    columns = np.full((*grid.shape[:2], 3), BACKGROUND, np.uint8)
-    columns[(states == VoxelState.UNKNOWN).all(2)] = UNKNOWN
+    columns = np.full((*grid.shape[:2], 3), theme.background, np.uint8)
+    columns[(states == VoxelState.UNKNOWN).all(2)] = theme.unknown
     filled = occupied.any(2)
     x, y = np.nonzero(filled)
     highest = grid.shape[2] - 1 - np.argmax(occupied[x, y, ::-1], axis=1)
     columns[x, y] = voxel_colors(np.stack([x, y, highest], 1), grid, labels)
     return _as_map(columns, grid, size)
+
+
+def height_legend(grid: VoxelGrid, width: int = 320, theme: Theme = LIGHT) -> Image:
+    """Return a bar ``[46, width, 3]`` that tells which colour is which height."""
+    picture = np.full((46, width, 3), theme.background, np.uint8)
+    margin = 12
+    heights_m = np.linspace(grid.minimum_m[2], grid.maximum_m[2], width - 2 * margin)
+    picture[6:22, margin : width - margin] = turbo(height_fraction(heights_m, grid))
+    for metre in range(int(np.ceil(heights_m[0])), int(np.floor(heights_m[-1])) + 1):
+        x = margin + int(np.searchsorted(heights_m, metre))
+        write_text(picture, f'{metre} m', (x - 10, 38), theme.ink)
+    return picture
 
 
 def occupancy_difference(

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfocc_core.frames import Image
-from selfocc_core.visualization.colors import EGO, voxel_colors
+from selfocc_core.visualization.colors import EGO, LIGHT, Theme, voxel_colors
 from selfocc_core.voxels import VoxelGrid
 
 Floats = NDArray[np.float64]
 
 _OVERSAMPLING = 2
 _NEAREST_M = 0.5
-_SKY_TOP, _SKY_BOTTOM = np.array([222.0, 231.0, 242.0]), np.array([250.0, 250.0, 252.0])
 # The vehicle, of small voxels of its own: body, cabin and wheels as boxes of low and high corner.
 _EGO_GRID = VoxelGrid((-1.0, -0.9, 0.0), (3.8, 0.9, 1.6), (24, 9, 8))
 _EGO_BOXES = (
@@ -74,6 +73,7 @@ def occupancy_perspective(
     labels: NDArray[np.uint8] | None = None,
     size: tuple[int, int] = (450, 800),
     viewpoint: Viewpoint | None = None,
+    theme: Theme = LIGHT,
 ) -> Image:
     """Return an RGB picture of the occupied voxels ``[X, Y, Z]`` and the vehicle among them.
 
@@ -83,14 +83,15 @@ def occupancy_perspective(
         labels: Class of each voxel ``[X, Y, Z]``; without it the colour tells the height.
         size: Height and width of the picture.
         viewpoint: Where it is taken from; from behind and above by default.
+        theme: Colours of the backdrop.
     """
     viewpoint = viewpoint or Viewpoint()
     height, width = (extent * _OVERSAMPLING for extent in size)
     scene = _visible_faces(occupied, grid, viewpoint, lambda ijk: voxel_colors(ijk, grid, labels))
     ego = _visible_faces(_ego_voxels(), _EGO_GRID, viewpoint, lambda _: EGO[None])
     quads, colors = (np.concatenate(parts) for parts in zip(scene, ego, strict=True))
-    canvas = _backdrop(height, width)
-    _paint(canvas, quads, colors, viewpoint)
+    canvas = _backdrop(height, width, theme)
+    _paint(canvas, quads, colors, viewpoint, theme.sky_bottom)
     smooth = cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return np.asarray(smooth, np.uint8)
 
@@ -99,9 +100,9 @@ def _unit(vector: Floats) -> Floats:
     return np.asarray(vector / np.linalg.norm(vector), np.float64)
 
 
-def _backdrop(height: int, width: int) -> Image:
+def _backdrop(height: int, width: int, theme: Theme) -> Image:
     fraction = np.linspace(0.0, 1.0, height)[:, None, None]
-    rows = _SKY_TOP + fraction * (_SKY_BOTTOM - _SKY_TOP)
+    rows = (1 - fraction) * theme.sky_top + fraction * theme.sky_bottom
     return np.ascontiguousarray(np.broadcast_to(rows, (height, width, 3)), np.uint8)
 
 
@@ -145,7 +146,9 @@ def _openness(
     return np.asarray(1.0 - 0.09 * around, np.float64)
 
 
-def _paint(canvas: Image, quads: Floats, colors: Floats, viewpoint: Viewpoint) -> None:
+def _paint(
+    canvas: Image, quads: Floats, colors: Floats, viewpoint: Viewpoint, haze_color: Image
+) -> None:
     height, width = canvas.shape[:2]
     projection = viewpoint.image_from_ego(width, height)
     homogeneous = quads @ projection[:, :3].T + projection[:, 3]
@@ -154,7 +157,7 @@ def _paint(canvas: Image, quads: Floats, colors: Floats, viewpoint: Viewpoint) -
     pixels = homogeneous[..., :2] / homogeneous[..., 2:]
     distance_m = np.linalg.norm(quads.mean(1) - viewpoint.position_m, axis=1)
     haze = np.clip((distance_m - 25.0) / 70.0, 0.0, 0.55)[:, None]
-    colors = colors * (1 - haze) + _SKY_BOTTOM * haze
+    colors = colors * (1 - haze) + haze_color * haze
     corners = np.round(pixels * 16).astype(np.int32)  # OpenCV takes sixteenths of a pixel
     for index in np.argsort(-distance_m):
         red, green, blue = colors[index]

@@ -8,9 +8,11 @@ import yaml
 
 pytest.importorskip('rclpy')
 from selfocc_core.errors import SelfOccError
+from selfocc_ros.parameter_table import parameter_table
 from selfocc_ros.parameters import NodeParameters, changed, descriptor, is_live
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'surround.yaml'
+README = Path(__file__).parents[2] / 'README.md'
 
 
 def test_the_shipped_file_lists_every_parameter_with_its_default():
@@ -21,6 +23,12 @@ def test_the_shipped_file_lists_every_parameter_with_its_default():
     }
     assert listed == defaults
     assert {n: type(v) for n, v in listed.items()} == {n: type(v) for n, v in defaults.items()}
+
+
+def test_the_readme_lists_every_parameter():
+    assert parameter_table() in README.read_text(), (
+        'paste the output of python -m selfocc_ros.parameter_table into the README'
+    )
 
 
 def test_live_parameters_are_marked_in_the_shipped_file():
