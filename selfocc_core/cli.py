@@ -82,7 +82,12 @@ def _missing(error: ImportError) -> str:
 
 def _overview(verbs: dict[str, EntryPoint]) -> str:
     lines = ['usage: selfocc VERB [options]     selfocc VERB --help shows an example', '']
-    for name in sorted(verbs):
-        summary = (verbs[name].load().__doc__ or '').strip().splitlines()[0]
-        lines.append(f'  {name:<10} {summary}')
+    lines += [f'  {name:<10} {_summary(verbs[name])}' for name in sorted(verbs)]
     return '\n'.join(lines)
+
+
+def _summary(entry: EntryPoint) -> str:
+    try:
+        return (entry.load().__doc__ or '').strip().splitlines()[0]
+    except ImportError as error:
+        return _missing(error)

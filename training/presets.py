@@ -120,7 +120,7 @@ class LossWeights:
     rgb: float = 0.1
     eikonal: float = 0.1
     hessian: float = 0.01
-    sparsity: float = 0.01
+    sparsity: float = 0.003
     swept_volume: float = 0.3
 
 
@@ -136,7 +136,7 @@ class OptimizerConfig:
         clip_norm: Largest norm of the gradient.
     """
 
-    steps: int = 4000
+    steps: int = 2800
     learning_rate: float = 1e-3
     warm_up: int = 50
     weight_decay: float = 0.01
@@ -151,14 +151,17 @@ class TemporalConfig:
         anchor_share: Share of the rays that are cast from neighbouring frames into the field of
             the input frame (temporal supervision, paper section 3.3).
         anchor_reach: How many frames away those may be.
-        source_distance_m: Wanted distance that the vehicle drives between an anchor frame and
+        nearest_source_m: Shortest distance that the vehicle drives between an anchor frame and
             the frames its pixels are matched with.
+        farthest_source_m: Longest such distance. Each draw picks one in between, evenly in the
+            logarithm: what is near needs a short way, distant ground shows parallax on a long one.
         camera_dropout: Probability that a camera is missing from the input.
     """
 
     anchor_share: float = 0.5
     anchor_reach: int = 2
-    source_distance_m: float = 0.7
+    nearest_source_m: float = 0.3
+    farthest_source_m: float = 3.0
     camera_dropout: float = 0.1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -104,6 +104,20 @@ def frames_near(drive: Drive, stamps_ns: Sequence[int]) -> dict[int, dict[str, C
         SelfOccError: The drive turns out to be damaged.
     """
     frames: dict[int, dict[str, CameraFrame]] = {stamp_ns: {} for stamp_ns in stamps_ns}
+    for camera, message in image_messages(drive):
+        shutter_ns = stamp_ns_of(message)
+        for stamp_ns in stamps_ns:
+            if _is_nearer(frames[stamp_ns], camera, shutter_ns, stamp_ns):
+                frames[stamp_ns][camera] = CameraFrame(camera, shutter_ns, decode_image(message))
+    return frames
+
+
+def image_messages(drive: Drive) -> Iterator[tuple[str, Any]]:
+    """Yield the camera and the ``Image`` or ``CompressedImage`` of every image of the drive.
+
+    Raises:
+        SelfOccError: The drive turns out to be damaged.
+    """
     topics = {
         f'/camera/{name}/{kind}': name
         for name in drive.rig.names
@@ -111,15 +125,15 @@ def frames_near(drive: Drive, stamps_ns: Sequence[int]) -> dict[int, dict[str, C
     }
     with BagReader(drive.path) as bag:
         for bag_message in bag.messages([t for t in topics if t in bag.topics]):
-            camera, message = topics[bag_message.topic], bag_message.decode()
-            shutter_ns = stamp_ns_of(message)
-            for stamp_ns in stamps_ns:
-                if _is_nearer(frames[stamp_ns], camera, shutter_ns, stamp_ns):
-                    frames[stamp_ns][camera] = CameraFrame(camera, shutter_ns, _decode(message))
-    return frames
+            yield topics[bag_message.topic], bag_message.decode()
 
 
-def _decode(message: Any) -> Image:
+def decode_image(message: Any) -> Image:
+    """Return the RGB image ``[H, W, 3]`` of an ``Image`` or ``CompressedImage``.
+
+    Raises:
+        SelfOccError: The image is damaged or its encoding unknown.
+    """
     return decode_compressed(message) if hasattr(message, 'format') else decode_raw(message)
 
 

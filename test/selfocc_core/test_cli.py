@@ -72,3 +72,12 @@ def test_bad_usage_is_two(arguments):
 def test_version(capsys):
     assert cli.main(['--version']) == 0
     assert capsys.readouterr().out.startswith('selfocc 0.')
+
+
+def test_the_overview_says_what_a_verb_lacks(monkeypatch, capsys):
+    verbs = (EntryPoint('hello', 'test_cli:Greet', cli.GROUP), EntryPoint('x', 'nowhere:X', 'g'))
+    monkeypatch.setattr(cli, 'entry_points', lambda group: verbs)
+    assert cli.main(['--help']) == 0
+    printed = capsys.readouterr().out
+    assert 'Say hello.' in printed
+    assert 'cannot import nowhere' in printed

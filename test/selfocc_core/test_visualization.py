@@ -10,11 +10,12 @@ from selfocc_core.visualization import (
     depth_in_image,
     depth_legend,
     draw_depths,
+    height_legend,
     occupancy_difference,
     occupancy_from_above,
     occupancy_perspective,
 )
-from selfocc_core.visualization.colors import BACKGROUND, EGO, NOTHING, UNKNOWN
+from selfocc_core.visualization.colors import BACKGROUND, DARK, EGO, NOTHING, UNKNOWN
 from selfocc_core.visualization.occupancy_map import CORRECT, INVENTED, MISSED
 from selfocc_core.voxels import VoxelGrid, VoxelState
 
@@ -133,3 +134,26 @@ def test_contact_sheet_looks_around():
     assert sheet.shape == (24, 44, 3)
     corners = sheet[0, 0, 0], sheet[0, -1, 0], sheet[-1, 0, 0], sheet[-1, -1, 0]
     assert corners == (30, 20, 10, 40)
+
+
+def test_the_height_legend_has_the_colors_of_the_map():
+    legend = height_legend(GRID, width=320)
+    states = np.full(GRID.shape, VoxelState.FREE, np.uint8)
+    voxel = tuple(GRID.indices((12.2, 4.3, 1.75))[0])
+    states[voxel] = VoxelState.OCCUPIED
+    drawn = place(occupancy_from_above(states, GRID, size=320), 12.3, 4.3)
+    fraction = (GRID.axis_centers(2)[voxel[2]] - GRID.minimum_m[2]) / 6.0
+    shown = legend[10, 12 + int(fraction * 296)]
+    assert np.abs(shown.astype(int) - drawn).max() < 12
+
+
+def test_the_theme_colors_what_lies_behind_the_data():
+    empty = np.full(GRID.shape, VoxelState.FREE, np.uint8)
+    empty[0, 0] = VoxelState.UNKNOWN
+    above = occupancy_from_above(empty, GRID, size=320, theme=DARK)
+    assert place(above, 12.3, 4.3) == DARK.background.tolist()
+    assert place(above, -15.7, -15.7) == DARK.unknown.tolist()
+    perspective = occupancy_perspective(empty == 1, GRID, size=(90, 160), theme=DARK)
+    np.testing.assert_array_equal(perspective[0, 0], DARK.sky_top)
+    unlit = depth_in_image(np.ones((1, 1), np.float32), np.eye(3), (4, 4), DARK)
+    np.testing.assert_array_equal(unlit[3, 3], DARK.background)

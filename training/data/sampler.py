@@ -84,12 +84,12 @@ class Sampler:
             (clip, frame)
             for clip in clips
             for frame in range(len(clip))
-            if all(self._sources_of(clip, frame, config.source_distance_m))
+            if self._sources_of(clip, frame, config.nearest_source_m) is not None
         ]
         if not self.candidates:
             raise SelfOccError(
                 'no frame of the video has earlier and later frames '
-                f'{config.source_distance_m} m away: record while driving'
+                f'{config.nearest_source_m} m away: record while driving'
             )
 
     def draw(self, step: int) -> Sample:
@@ -109,30 +109,35 @@ class Sampler:
 
     def _neighbour(self, clip: Clip, frame: int) -> int:
         reach = self.config.anchor_reach
+        near = range(max(0, frame - reach), min(len(clip), frame + reach + 1))
+        shortest_m = self.config.nearest_source_m
         neighbours = [
             other
-            for other in range(max(0, frame - reach), min(len(clip), frame + reach + 1))
-            if other != frame and all(self._sources_of(clip, other, self.config.source_distance_m))
+            for other in near
+            if other != frame and self._sources_of(clip, other, shortest_m) is not None
         ]
         return int(self.random.choice(neighbours)) if neighbours else frame
 
     def _supervision(self, clip: Clip, anchor: int, reference: int) -> Supervision:
-        wanted_m = self.config.source_distance_m * self.random.uniform(0.7, 1.8)
-        before, after = self._sources_of(clip, anchor, wanted_m)
-        earlier = before[0] if before else max(0, anchor - 1)
-        later = after[0] if after else min(len(clip) - 1, anchor + 1)
-        return Supervision(
-            anchor=_view(clip, anchor, reference),
-            sources=(_view(clip, earlier, reference), _view(clip, later, reference)),
-        )
+        limits_m = self.config.nearest_source_m, self.config.farthest_source_m
+        wanted_m = float(np.exp(self.random.uniform(*np.log(limits_m))))
+        sources = self._sources_of(clip, anchor, wanted_m)
+        if sources is None:  # a neighbour is chosen only if it has them, and so is a candidate
+            raise SelfOccError(f'{clip.name} has no frames to match frame {anchor} with')
+        earlier, later = (_view(clip, source, reference) for source in sources)
+        return Supervision(anchor=_view(clip, anchor, reference), sources=(earlier, later))
 
-    @staticmethod
-    def _sources_of(clip: Clip, frame: int, wanted_m: float) -> tuple[list[int], list[int]]:
-        """Return the nearest frames at least that far before and after, empty if there is none."""
+    def _sources_of(self, clip: Clip, frame: int, wanted_m: float) -> tuple[int, int] | None:
+        """Return the earlier and the later frame about that far away; ``None`` without both."""
         distance_m = clip.driven_m() - clip.driven_m()[frame]
-        before = np.flatnonzero(distance_m <= -wanted_m)[-1:].tolist()
-        after = np.flatnonzero(distance_m >= wanted_m)[:1].tolist()
-        return before, after
+        earlier = np.flatnonzero(distance_m <= -self.config.nearest_source_m)
+        later = np.flatnonzero(distance_m >= self.config.nearest_source_m)
+        if not len(earlier) or not len(later):
+            return None
+        return (
+            int(earlier[np.abs(distance_m[earlier] + wanted_m).argmin()]),
+            int(later[np.abs(distance_m[later] - wanted_m).argmin()]),
+        )
 
     def _mask(self, cameras: int) -> Tensor:
         present = np.ones(cameras, bool)

@@ -1,0 +1,1 @@
+"""Looking at a drive and at what the node made of it."""
