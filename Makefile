@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The set-up pins torch: a bare "torch" would fetch gigabytes of CUDA libraries.
 TORCH := torch==2.13.0
-ROS_EXTRA := $(if $(ROS_DISTRO),,$(comma)ros)
 comma := ,
+ROS_EXTRA := $(if $(ROS_DISTRO),,$(comma)ros)
 OUT ?= out/demo
 
 .PHONY: demo test lint model clean
