@@ -64,7 +64,7 @@ setup(
         + ['ros-wheels-bootstrapper==0.1.2'],
         'synth': SYNTH,
         'train': ['torch>=2.4', 'onnx>=1.17', 'onnxscript>=0.3', *SYNTH],
-        'view': ['rerun-sdk>=0.20'],
+        'view': ['rerun-sdk>=0.23,<1'],
         'test': [
             'pytest>=8',
             'pytest-timeout>=2.3',
