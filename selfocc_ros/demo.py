@@ -56,7 +56,7 @@ class Demo:
 
     def _model(self) -> Path:
         from selfocc_core.model_card import ModelCard
-        from selfocc_ros.parameters import shipped_model
+        from selfocc_core.shipped_model import shipped_model
 
         model = shipped_model() if self.model is None else self.model
         ModelCard.load_for(model)

@@ -12,6 +12,7 @@ from rclpy.node import Node
 
 from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.errors import SelfOccError
+from selfocc_core.shipped_model import shipped_model
 
 _TRANSPORTS = ('raw', 'compressed')
 
@@ -83,13 +84,6 @@ class NodeParameters:
     def model_path(self) -> Path:
         """The model file: the given one, or the one shipped with the package."""
         return Path(self.model).expanduser() if self.model else shipped_model()
-
-
-def shipped_model() -> Path:
-    """Return the path of the model that comes with the package."""
-    import selfocc_core
-
-    return Path(selfocc_core.__file__).parent / 'models' / 'selfocc-tiny.onnx'
 
 
 def declare_parameters(node: Node) -> None:

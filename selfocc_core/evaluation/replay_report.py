@@ -22,8 +22,7 @@ from selfocc_core.evaluation.replay import ReplayStatistics
 from selfocc_core.evaluation.replay_pictures import moment_section
 from selfocc_core.files import write_atomically
 from selfocc_core.model_card import ModelCard
-
-_MODELS = Path(__file__).parents[1] / 'models'
+from selfocc_core.shipped_model import MODELS
 
 Scores = Mapping[str, Any]
 
@@ -67,7 +66,7 @@ def write_report(
 
 def _model_path(model: str) -> Path:
     """Return the path of a model given by path or by the name of a shipped one."""
-    return Path(model) if model.endswith('.onnx') else _MODELS / f'{model}.onnx'
+    return Path(model) if model.endswith('.onnx') else MODELS / f'{model}.onnx'
 
 
 def _metrics(
