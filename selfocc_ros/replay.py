@@ -27,7 +27,6 @@ from selfocc_ros.recorder import Recorder
 from selfocc_ros.transport import large_message_environment
 
 NODE = '/surround'
-_IN_FLIGHT = 2
 _ANSWER_TIMEOUT_S = 20.0
 _SETTLE_TIMEOUT_S = 30.0
 # On a slow machine the images of one moment may arrive far apart; the drive can wait for them.
@@ -39,8 +38,8 @@ def replay(
 ) -> ReplayStatistics:
     """Play a drive into the node and record what it publishes.
 
-    At most two frame sets are under way at a time, so that a slow machine takes longer instead of
-    dropping frames; ``realtime_factor`` tells how much.
+    The next frame set waits for the answer to the last, so that a slow machine takes longer
+    instead of dropping frames; ``realtime_factor`` tells how much.
 
     Args:
         drive: The recorded drive.
@@ -128,15 +127,15 @@ def _play(player: BagPlayer, recorder: Recorder, rate: float) -> float:
     waiting: list[int] = []
 
     def before_anchor(stamp_ns: int) -> None:
-        if len(waiting) >= _IN_FLIGHT:
-            recorder.wait_until_answered(waiting.pop(0), _ANSWER_TIMEOUT_S)
+        if waiting:
+            recorder.wait_until_answered(waiting.pop(), _ANSWER_TIMEOUT_S)
         waiting.append(stamp_ns)
 
     started_s = time.monotonic()
     for _ in track(player.play(rate, before_anchor), 'Playing', total=player.message_count):
         pass
     if waiting:
-        recorder.wait_until_answered(waiting[-1], _ANSWER_TIMEOUT_S)
+        recorder.wait_until_answered(waiting.pop(), _ANSWER_TIMEOUT_S)
     return time.monotonic() - started_s
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from tyro.conf import Positional
 
 from selfocc_core.backends import ModelInputs
 from selfocc_core.errors import SelfOccError
+from selfocc_core.files import read_text
 from selfocc_core.model_card import DepthSpec, GridSpec, InputSpec, ModelCard, TrainingRecord
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Export:
     """Version of the model, for its card."""
     limits: str = ''
     """What the model is not good at, for its card."""
+    metrics: Path | None = None
+    """``metrics.json`` of a replay, whose scores the card shall quote."""
 
     def run(self) -> None:
         """Export, and check that ONNX Runtime gives what torch gives."""
@@ -51,7 +55,7 @@ class Export:
         with tempfile.TemporaryDirectory() as folder:
             draft = Path(folder) / self.out.name
             _write_onnx(model, draft)
-            card = _card(self.out.stem, self.version, self.limits, checkpoint, draft)
+            card = _card(self, checkpoint, draft)
             card.write_for(draft)
             _check_parity(model, draft)
             self.out.parent.mkdir(parents=True, exist_ok=True)
@@ -99,14 +103,27 @@ def _write_onnx(model: DeployedModel, path: Path) -> None:
     onnx.checker.check_model(str(path), full_check=True)
 
 
-def _card(name: str, version: str, limits: str, checkpoint: Checkpoint, path: Path) -> ModelCard:
+_QUOTED = ('occupancy_iou', 'depth_abs_rel', 'depth_abs_rel_in_volume')
+
+
+def _scores(path: Path | None) -> dict[str, float]:
+    if path is None:
+        return {}
+    try:
+        metrics = json.loads(read_text(path, 'metrics'))
+        return {name: round(float(metrics[name]), 4) for name in _QUOTED}
+    except (ValueError, TypeError, KeyError) as error:
+        raise SelfOccError(f'{path} is not the metrics.json of a replay with truth') from error
+
+
+def _card(export: Export, checkpoint: Checkpoint, path: Path) -> ModelCard:
     from selfocc_core.files import sha256_of
 
     preset = checkpoint.preset
     model, output = preset.model, preset.output
     return ModelCard(
-        name=name,
-        version=version,
+        name=export.out.stem,
+        version=export.version,
         onnx_sha256=sha256_of(path),
         opset=OPSET,
         input=InputSpec(cameras=model.cameras, height=model.height, width=model.width),
@@ -126,7 +143,8 @@ def _card(name: str, version: str, limits: str, checkpoint: Checkpoint, path: Pa
             steps=checkpoint.step,
             seed=checkpoint.seed,
         ),
-        limits=limits,
+        metrics=_scores(export.metrics),
+        limits=export.limits,
     )
 
 

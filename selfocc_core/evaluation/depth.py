@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 def depth_errors(predicted_m: Floats, true_m: Floats) -> dict[str, float]:
     """Return the errors of predicted depths ``[P]`` against true ones ``[P]``, P > 0.
 
-    Predictions are clamped to 80 m, which is also what +Inf (nothing within range) becomes.
+    Predictions are clamped to 80 m.
     ``delta_k`` is the share of points whose ratio to the truth is below 1.25^k.
     """
     predicted_m = np.clip(predicted_m, _SMALLEST_PREDICTION_M, FARTHEST_M)
@@ -75,15 +75,14 @@ def project(points: Floats, image_from_camera: Floats) -> Floats:
 def sample_bilinear(depth_m: NDArray[np.float32], pixels: Floats) -> Floats:
     """Return the depth ``[P]`` at sub-pixel positions ``[P, 2]`` of a depth image ``[h, w]``.
 
-    +Inf counts as 80 m; beyond the outermost pixel centres the border continues.
+    Beyond the outermost pixel centres the border continues.
     """
-    finite_m = np.where(np.isfinite(depth_m), np.minimum(depth_m, FARTHEST_M), FARTHEST_M)
     if len(pixels) == 0:
         return np.empty(0)
     x, y = (np.float32(pixels[:, axis]).reshape(-1, 1) for axis in (0, 1))
     return np.concatenate(
         [
-            _remap(np.float32(finite_m), x[start : start + 32000], y[start : start + 32000])
+            _remap(depth_m, x[start : start + 32000], y[start : start + 32000])
             for start in range(0, len(x), 32000)  # OpenCV bounds the height of an image
         ]
     )
@@ -94,20 +93,46 @@ def _remap(depth_m: NDArray[np.float32], x: NDArray[Any], y: NDArray[Any]) -> Fl
     return np.asarray(sampled, np.float64).reshape(-1)
 
 
+def volume_exit_depth(points: Floats, ego_from_camera: Transform, grid: VoxelGrid) -> Floats:
+    """Return the depth ``[P]`` at which the rays to points ``[P, 3]`` leave the grid's volume."""
+    steps = points / points[:, 2:] @ ego_from_camera[:3, :3].T  # one metre of depth
+    origin = ego_from_camera[:3, 3]
+    with np.errstate(divide='ignore', invalid='ignore'):
+        far_faces = np.where(steps > 0, grid.maximum_m, grid.minimum_m)
+        to_faces_m = np.where(steps != 0, (far_faces - origin) / steps, np.inf)
+    return np.asarray(to_faces_m.min(1), np.float64)
+
+
+def closed_by_volume(
+    depth_m: NDArray[np.float32],
+    image_from_camera: Floats,
+    ego_from_camera: Transform,
+    grid: VoxelGrid,
+) -> NDArray[np.float32]:
+    """Return a depth image ``[h, w]`` in which +Inf is where the ray leaves the volume.
+
+    +Inf says that nothing was met in the volume; the nearest depth that agrees with this is the
+    exit. SelfOcc's own protocol, which clips to the rendered interval, scores it the same way,
+    and so does the flat-ground baseline here.
+    """
+    v, u = np.nonzero(~np.isfinite(depth_m))
+    rays = np.stack([u, v, np.ones(len(u))], 1) @ np.linalg.inv(image_from_camera).T
+    closed: NDArray[np.float32] = depth_m.copy()
+    closed[v, u] = volume_exit_depth(rays, ego_from_camera, grid)
+    return closed
+
+
 def flat_ground_depth(points: Floats, ego_from_camera: Transform, grid: VoxelGrid) -> Floats:
     """Return the depth ``[P]`` that the baseline gives along the rays to points ``[P, 3]``.
 
     The baseline knows calibration only: a ray ends at the plane z = 0 of the ego frame or where it
     leaves the volume of the grid, whichever comes first.
     """
-    directions = points / points[:, 2:]  # one metre of depth along each ray
-    origin = ego_from_camera[:3, 3]
-    steps = directions @ ego_from_camera[:3, :3].T
-    with np.errstate(divide='ignore', invalid='ignore'):
-        to_ground_m = np.where(steps[:, 2] < 0, -origin[2] / steps[:, 2], np.inf)
-        far_faces = np.where(steps > 0, grid.maximum_m, grid.minimum_m)
-        to_faces_m = np.where(steps != 0, (far_faces - origin) / steps, np.inf)
-    return np.asarray(np.minimum(to_ground_m, to_faces_m.min(1)), np.float64)
+    downwards = points / points[:, 2:] @ ego_from_camera[2, :3]  # one metre of depth
+    with np.errstate(divide='ignore'):
+        to_ground_m = np.where(downwards < 0, -ego_from_camera[2, 3] / downwards, np.inf)
+    exit_m = volume_exit_depth(points, ego_from_camera, grid)
+    return np.asarray(np.minimum(to_ground_m, exit_m), np.float64)
 
 
 class DepthScores:
@@ -132,8 +157,10 @@ class DepthScores:
     ) -> None:
         """Take one depth image ``[h, w]`` with its intrinsics, and true points ``[P, 3]``.
 
-        The points are in the camera's optical frame at the shutter time of the image.
+        The points are in the camera's optical frame at the shutter time of the image; +Inf in
+        the image counts as the exit from the volume.
         """
+        depth_m = closed_by_volume(depth_m, image_from_camera, ego_from_camera, self._grid)
         points, pixels = visible_points(points, image_from_camera, depth_m.shape)
         predictions = {
             'model': sample_bilinear(depth_m, pixels),

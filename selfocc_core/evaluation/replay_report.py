@@ -223,8 +223,8 @@ def _depth_section(scores: Scores | None) -> str:
     source = {'lidar': 'LiDAR points', 'ground_truth': 'rendered depth'}[scores['truth']]
     note = (
         f'{scores["images"]} images against {source} between 0.5 and 80 m; metric, without median '
-        'scaling; nothing within range counts as 80 m. Flat ground: the plane z = 0, else where '
-        'the ray leaves the volume.'
+        'scaling; where nothing is met, the depth at which the ray leaves the volume counts. Flat '
+        'ground: the plane z = 0, else the same exit from the volume.'
     )
     baseline = scores['baselines']['flat_ground']
     rows = [

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from selfocc_core.evaluation.depth import (
     DepthScores,
+    closed_by_volume,
     depth_errors,
     flat_ground_depth,
     sample_bilinear,
@@ -30,8 +31,20 @@ def test_delta_grows_with_its_power():
     assert [errors[f'delta_{k}'] for k in (1, 2, 3)] == [0.25, 0.5, 0.75]
 
 
-def test_infinity_and_garbage_are_clamped():
-    assert depth_errors(np.array([np.inf]), np.array([40.0]))['abs_rel'] == 1.0
+def test_nothing_met_counts_as_the_exit_from_the_volume():
+    camera = rig()['front']
+    k, level = camera.image_from_camera, round(camera.image_from_camera[1, 2])
+    depth = np.full((36, 64), 7.0, np.float32)
+    depth[level] = np.inf
+    closed = closed_by_volume(depth, k, camera.ego_from_camera, GRID)
+    center = round(k[0, 2])
+    assert closed[level, center] == pytest.approx(25.6 - 1.7, abs=0.1)
+    assert np.isfinite(closed).all()
+    np.testing.assert_array_equal(closed[:level], 7.0)
+
+
+def test_large_and_garbage_predictions_are_clamped():
+    assert depth_errors(np.array([1e9]), np.array([40.0]))['abs_rel'] == 1.0
     assert np.isfinite(depth_errors(np.array([0.0, -3.0]), np.array([1.0, 1.0]))['rmse_log'])
 
 
@@ -44,7 +57,7 @@ def test_sampling_is_exact_on_a_plane(u, v):
 
 
 def test_sampling_many_points_and_none():
-    depth = np.array([[1, 2], [3, np.inf]], np.float32)
+    depth = np.array([[1, 2], [3, 80]], np.float32)
     assert sample_bilinear(depth, np.empty((0, 2))).shape == (0,)
     corners = np.tile([[0, 0], [1, 0], [0, 1], [1, 1], [-0.5, -0.5]], (20_000, 1))
     np.testing.assert_allclose(
