@@ -45,7 +45,7 @@ $(VENV)/.demo: $(VENV)/bin/python setup.py
 
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/pip install --quiet '$(TORCH)'
-	$(BIN)/pip install --quiet --editable '.[synth,train,test$(ROS_EXTRA)]'
+	$(BIN)/pip install --quiet --editable '.[synth,train,view,test$(ROS_EXTRA)]'
 	touch $@
 
 clean:
