@@ -25,6 +25,8 @@ from selfocc_core.transforms import (
 )
 
 _MAX_IMAGE_PIXELS = 64 * 10**6
+# Calibration belongs to the pixels as the sensor gave them: EXIF must not turn the image.
+_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _POINT_DATATYPES = {np.dtype(np.uint8): 2, np.dtype(np.float32): 7}
 _NUMPY_DATATYPES = {
     1: np.int8, 2: np.uint8, 3: np.int16, 4: np.uint16,
@@ -93,7 +95,10 @@ def decode_compressed(message: Any) -> Image:
         SelfOccError: The data is not an image, or is unreasonably large.
     """
     data = np.asarray(message.data, np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    try:
+        decoded = cv2.imdecode(data, _AS_STORED) if len(data) else None
+    except cv2.error:
+        decoded = None
     if decoded is None or decoded.shape[0] * decoded.shape[1] > _MAX_IMAGE_PIXELS:
         raise SelfOccError(
             f'an image of "{message.header.frame_id}" ({len(data)} bytes, format '
@@ -139,7 +144,13 @@ def decode_raw(message: Any) -> Image:
     code = _COLOR_CODES[message.encoding]
     if code is None:
         return pixels
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code), np.uint8)
+    try:
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code), np.uint8)
+    except cv2.error as error:
+        raise SelfOccError(
+            f'an image of "{message.header.frame_id}" ({message.width}x{message.height}) cannot '
+            f'be converted from {message.encoding}: is its size right?'
+        ) from error
 
 
 def decode_float(message: Any) -> NDArray[np.float32]:
@@ -333,7 +344,7 @@ def decode_point_cloud(message: Any) -> dict[str, NDArray[Any]]:
     """
     count, step = int(message.width) * int(message.height), int(message.point_step)
     data = np.frombuffer(message.data, np.uint8)
-    if data.size < count * step or any(f.datatype not in _NUMPY_DATATYPES for f in message.fields):
+    if data.size < count * step or not all(_fits(f, step) for f in message.fields):
         raise SelfOccError(
             f'a point cloud in "{message.header.frame_id}" says {count} points of {step} bytes '
             f'but has {data.size} bytes: is the bag damaged?'
@@ -348,6 +359,12 @@ def decode_point_cloud(message: Any) -> dict[str, NDArray[Any]]:
     )
     points = data[: count * step].view(record)
     return {f.name: np.array(points[f.name]) for f in message.fields}
+
+
+def _fits(point_field: Any, step: int) -> bool:
+    """Whether a field has a known type and lies within a point of ``step`` bytes."""
+    numpy_type = _NUMPY_DATATYPES.get(point_field.datatype)
+    return numpy_type is not None and point_field.offset + np.dtype(numpy_type).itemsize <= step
 
 
 def _dtype_of(datatype: int, big_endian: bool) -> np.dtype[Any]:

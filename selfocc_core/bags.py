@@ -164,6 +164,11 @@ class BagWriter:
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
+        if self.path.is_dir() and not (self.path / 'metadata.yaml').is_file():
+            raise SelfOccError(
+                f'{self.path} is a folder that is not a bag: give another name, or one that ends '
+                'in .mcap'
+            )
         workshop = self._exit.enter_context(temporary_folder_beside(self.path))
         self._folder = workshop / self.path.stem
         self._writer = Writer(self._folder, version=9, storage_plugin=StoragePlugin.MCAP)
@@ -178,10 +183,10 @@ class BagWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._writer.close()
-        if kind is None:
-            self._put_in_place()
-        self._exit.close()
+        with self._exit:
+            self._writer.close()
+            if kind is None:
+                self._put_in_place()
 
     def write(self, topic: str, message: Any, stamp_ns: int) -> None:
         """Append a message of the type store."""

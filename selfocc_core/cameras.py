@@ -23,7 +23,16 @@ from selfocc_core.transforms import (
     transform_from_quaternion,
 )
 
+MAX_SIDE_PX = 16384
+
 DistortionModel = Literal['none', 'plumb_bob', 'rational_polynomial', 'equidistant']
+
+_COEFFICIENTS: dict[DistortionModel, tuple[int, ...]] = {
+    'none': (0,),
+    'plumb_bob': (4, 5),
+    'rational_polynomial': (8, 12, 14),
+    'equidistant': (4,),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +65,18 @@ class Camera:
             raise SelfOccError(
                 f'camera "{self.name}" is not calibrated (focal length {focal_lengths[0]:g}): '
                 'calibrate it and put K into its camera_info or the rig file'
+            )
+        if not np.isfinite(self.ego_from_camera).all():
+            raise SelfOccError(f'the mounting of camera "{self.name}" is not finite: correct it')
+        if not (0 < self.width <= MAX_SIDE_PX and 0 < self.height <= MAX_SIDE_PX):
+            raise SelfOccError(
+                f'camera "{self.name}" says its images are {self.width}x{self.height}: correct it'
+            )
+        if len(self.distortion) not in _COEFFICIENTS[self.distortion_model]:
+            raise SelfOccError(
+                f'camera "{self.name}" has {len(self.distortion)} coefficients of distortion '
+                f'model {self.distortion_model}, which takes '
+                f'{" or ".join(map(str, _COEFFICIENTS[self.distortion_model]))}: correct it'
             )
 
     @property
@@ -147,8 +168,8 @@ class _Distortion(_Strict):
 class _CameraEntry(_Strict):
     name: str = Field(pattern=r'^[a-z][a-z0-9_]*$')
     frame_id: str
-    width: int = Field(gt=0, le=16384)
-    height: int = Field(gt=0, le=16384)
+    width: int = Field(gt=0, le=MAX_SIDE_PX)
+    height: int = Field(gt=0, le=MAX_SIDE_PX)
     intrinsics: _Intrinsics
     ego_from_camera: _Extrinsics
     distortion: _Distortion = _Distortion()

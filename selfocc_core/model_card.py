@@ -64,13 +64,12 @@ class ModelCard(_Strict):
     version: str = Field(pattern=r'^\d+\.\d+\.\d+$')
     onnx_sha256: str
     opset: int
-    output: Literal['sdf', 'occupancy_logits'] = 'sdf'
-    threshold: float = 0.0
+    output: Literal['sdf'] = 'sdf'
+    threshold: float = Field(default=0.0, allow_inf_nan=False)
     input: InputSpec
     grid: GridSpec
     depth: DepthSpec
     rig_hash: str | None = None
-    classes: list[str] = []
     training: TrainingRecord
     metrics: dict[str, float] = {}
     limits: str = ''

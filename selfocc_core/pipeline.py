@@ -95,7 +95,7 @@ class OccupancyPipeline:
     def _project(self, frame_set: FrameSet, odometry: Trajectory | None) -> NDArray[np.float32]:
         """Projections ``[N, 3, 4]`` from the ego frame at the reference stamp to each image."""
         image_from_ego = np.zeros((self.card.input.cameras, 3, 4), np.float32)
-        image_from_ego[:, 2, 3] = 1.0  # an absent camera needs a finite projection, no more
+        image_from_ego[:, :, :3] = np.eye(3)  # an absent camera still needs one to invert
         for slot, name in enumerate(self.rig.names):
             if name in frame_set.frames:
                 shutter_from_reference = ego_motion(
@@ -136,11 +136,13 @@ def classify(
 ) -> NDArray[np.uint8]:
     """Return the state of each voxel: occupied where the signed distance is at most the threshold.
 
-    What no working camera can see is unknown, whatever the network believes.
+    What no working camera has in its image is unknown, whatever the network believes; so is what
+    the network gives no number for. What is in an image but hidden behind something counts as the
+    network predicts it.
     """
     states = np.full(sdf.shape, VoxelState.FREE, np.uint8)
     states[sdf <= threshold] = VoxelState.OCCUPIED
-    states[~visible] = VoxelState.UNKNOWN
+    states[~visible | ~np.isfinite(sdf)] = VoxelState.UNKNOWN
     return states
 
 

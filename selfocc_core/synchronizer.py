@@ -14,7 +14,10 @@ from typing import Generic, TypeVar
 
 Payload = TypeVar('Payload')
 
+# Sets that may wait at a time; a camera that died must not hold more of the others' frames.
 _HISTORY = 4
+# A stamp that far behind its camera's newest: the clock was set back, or a bag began again.
+_CLOCK_JUMP_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Synchronizer(Generic[Payload]):
         self, camera: str, stamp_ns: int, payload: Payload, now_ns: int
     ) -> list[SynchronizedSet[Payload]]:
         """Take a frame; return the sets that are ready now, oldest first."""
+        if stamp_ns < self._newest_ns.get(camera, stamp_ns) - _CLOCK_JUMP_NS:
+            self.reset()
         if self._is_stale(camera, stamp_ns):
             self.dropped['out of order'] += 1
             return self.poll(now_ns)
@@ -84,8 +89,9 @@ class Synchronizer(Generic[Payload]):
         self._frames[camera].append((stamp_ns, payload))
         if camera == self.anchor:
             self._opened.append((stamp_ns, now_ns))
+        ready = self.poll(now_ns)
         self._bound(camera)
-        return self.poll(now_ns)
+        return ready
 
     def poll(self, now_ns: int) -> list[SynchronizedSet[Payload]]:
         """Return the sets that are complete or have waited long enough, oldest first."""
@@ -107,7 +113,7 @@ class Synchronizer(Generic[Payload]):
         return camera in self._newest_ns and stamp_ns <= self._newest_ns[camera]
 
     def _is_due(self, anchor_ns: int, arrived_ns: int, now_ns: int) -> bool:
-        if now_ns - arrived_ns >= self.config.timeout_ns:
+        if now_ns - arrived_ns >= self.config.timeout_ns or len(self._opened) > _HISTORY:
             return True
         return all(self._is_settled(camera, anchor_ns) for camera in self.cameras)
 
@@ -158,8 +164,6 @@ class Synchronizer(Generic[Payload]):
 
     def _bound(self, camera: str) -> None:
         frames = self._frames[camera]
-        while len(frames) > _HISTORY:
-            stamp_ns, _ = frames.popleft()
+        while len(frames) > _HISTORY + 2:
+            frames.popleft()
             self.dropped['no anchor frame near it'] += 1
-            if camera == self.anchor and self._opened and self._opened[0][0] == stamp_ns:
-                self._opened.popleft()

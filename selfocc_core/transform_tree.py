@@ -26,7 +26,7 @@ class TransformTree:
         Raises:
             SelfOccError: No chain of transforms connects the two frames.
         """
-        to_target, to_source = self._chain(target), self._chain(source)
+        to_target, to_source = self._chain(target.lstrip('/')), self._chain(source.lstrip('/'))
         for ancestor, ancestor_from_source in to_source.items():
             if ancestor in to_target:
                 return invert(to_target[ancestor]) @ ancestor_from_source

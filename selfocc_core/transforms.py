@@ -16,10 +16,22 @@ _MAX_EXTRAPOLATION_NS = 100_000_000
 
 
 def transform_from_quaternion(translation_m: ArrayLike, quaternion_xyzw: ArrayLike) -> Transform:
-    """Return the 4x4 transform of a translation in metres and a quaternion (x, y, z, w)."""
+    """Return the 4x4 transform of a translation in metres and a quaternion (x, y, z, w).
+
+    Raises:
+        SelfOccError: A value is not finite, or the quaternion is zero.
+    """
+    translation_m = np.asarray(translation_m, np.float64)
+    quaternion = np.asarray(quaternion_xyzw, np.float64)
+    norm = float(np.linalg.norm(quaternion))
+    if not (np.isfinite(translation_m).all() and np.isfinite(norm) and norm > 1e-3):
+        raise SelfOccError(
+            f'{translation_m.tolist()} with quaternion {quaternion.tolist()} is no pose: '
+            'correct the rig file, the transform or the odometry'
+        )
     transform = np.eye(4)
-    transform[:3, :3] = Rotation.from_quat(np.asarray(quaternion_xyzw, np.float64)).as_matrix()
-    transform[:3, 3] = np.asarray(translation_m, np.float64)
+    transform[:3, :3] = Rotation.from_quat(quaternion).as_matrix()
+    transform[:3, 3] = translation_m
     return transform
 
 

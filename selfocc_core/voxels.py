@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -36,9 +37,9 @@ class VoxelGrid:
     shape: tuple[int, int, int]
 
     def __post_init__(self) -> None:
-        if min(self.shape) < 1 or int(np.prod(self.shape)) > MAX_VOXELS:
+        if min(self.shape) < 1 or math.prod(self.shape) > MAX_VOXELS:
             raise SelfOccError(f'a voxel grid of shape {self.shape} is empty or too large')
-        if np.any(np.asarray(self.maximum_m) <= np.asarray(self.minimum_m)):
+        if not np.all(np.asarray(self.maximum_m) > np.asarray(self.minimum_m)):
             raise SelfOccError(
                 f'the voxel grid {self.minimum_m} to {self.maximum_m} has no volume'
             )

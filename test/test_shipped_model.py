@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from selfocc_core.backends import open_backend
+from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.evaluation.drive import read_drive
 from selfocc_core.evaluation.moments import frames_near
 from selfocc_core.evaluation.recording import Recording, score_depth, score_occupancy
 from selfocc_core.evaluation.truth import occupancy_truths
-from selfocc_core.frames import FrameSet
+from selfocc_core.frames import CameraFrame, FrameSet
 from selfocc_core.pipeline import OccupancyPipeline
 from selfocc_core.shipped_model import shipped_model
 from selfocc_core.voxels import VoxelState
@@ -61,3 +62,14 @@ def test_it_beats_a_flat_ground_on_the_depth_of_an_unseen_world(backend, drive):
     obstacles = score_occupancy(drive, recording, pipeline.grid)['obstacles']
     assert np.isfinite(obstacles['iou'])
     assert obstacles['recall'] > 0.05
+
+
+@pytest.mark.parametrize('missing', [('back',), ('front', 'front_left', 'back_right')])
+def test_it_works_without_some_cameras(backend, missing):
+    rig = nuscenes_like_rig(176, 99)
+    image = np.random.default_rng(0).integers(0, 256, (99, 176, 3), np.uint8)
+    frames = {name: CameraFrame(name, 0, image) for name in rig.names if name not in missing}
+    result = OccupancyPipeline(backend, rig).process(FrameSet(0, frames))
+    assert np.isfinite(result.sdf).all()
+    assert set(result.depths) == set(frames)
+    assert all(not np.isnan(depth.depth_m).any() for depth in result.depths.values())

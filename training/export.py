@@ -13,7 +13,7 @@ from tyro.conf import Positional
 
 from selfocc_core.backends import ModelInputs
 from selfocc_core.errors import SelfOccError
-from selfocc_core.files import read_text
+from selfocc_core.files import read_text, write_atomically
 from selfocc_core.model_card import DepthSpec, GridSpec, InputSpec, ModelCard, TrainingRecord
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class Export:
             card = _card(self, checkpoint, draft)
             card.write_for(draft)
             _check_parity(model, draft)
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-            self.out.write_bytes(draft.read_bytes())
+            write_atomically(self.out, draft.read_bytes())
             card.write_for(self.out)
         print(f'wrote {self.out} ({self.out.stat().st_size / 1e6:.1f} MB) and its card')
 
@@ -169,5 +168,5 @@ def _check_parity(model: DeployedModel, path: Path) -> None:
         reference = torch_value.numpy()
         difference = float(np.abs(reference - onnx_value).max() / np.ptp(reference))
         print(f'{name}: ONNX Runtime differs from torch by {difference:.1e} of its range')
-        if difference > _TOLERANCE:
+        if not difference <= _TOLERANCE:  # also when it is not a number
             raise SelfOccError(f'the exported {name} differs from torch: the export is not usable')

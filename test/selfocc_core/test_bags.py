@@ -114,3 +114,12 @@ def test_a_damaged_message_names_its_topic(tmp_path):
         pytest.raises(SelfOccError, match='/odometry is not a valid'),
     ):
         next(bag.messages()).decode()
+
+
+def test_a_folder_that_is_no_bag_is_never_replaced(tmp_path):
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    (folder / 'precious.jpg').write_bytes(b'1')
+    with pytest.raises(SelfOccError, match='not a bag'), BagWriter(folder):
+        pass
+    assert [path.name for path in tmp_path.rglob('*')] == ['photos', 'precious.jpg']

@@ -119,3 +119,17 @@ def test_mounting_is_on_the_vehicle():
         position = transform_points(camera.ego_from_camera, (0.0, 0.0, 0.0))
         assert abs(position[0]) < 3
         assert 1.0 < position[2] < 2.0
+
+
+@pytest.mark.parametrize(
+    ('change', 'sentence'),
+    [
+        ({'distortion_model': 'plumb_bob', 'distortion': (0.1, 0.2, 0.3)}, 'takes 4 or 5'),
+        ({'distortion_model': 'equidistant', 'distortion': (0.1,) * 5}, 'takes 4'),
+        ({'width': 10**9}, 'says its images are'),
+        ({'ego_from_camera': np.full((4, 4), np.nan)}, 'mounting'),
+    ],
+)
+def test_impossible_calibration_is_refused(change, sentence):
+    with pytest.raises(SelfOccError, match=sentence):
+        replace(nuscenes_like_rig()['front'], **change)

@@ -120,3 +120,27 @@ def test_a_frame_that_comes_twice_is_used_once():
         sets += synchronizer.poll(300 * MS)
     assert [set(s.payloads) for s in sets] == [{'front', 'left'}, {'front'}]
     assert synchronizer.dropped == {'out of order': 1}
+
+
+def test_a_clock_that_is_set_back_does_not_silence_the_cameras():
+    synchronizer = Synchronizer(('a', 'b'))
+    emitted = []
+    for start_ns in (10**12, 10**9):  # the bag begins again
+        for k in range(5):
+            for camera in ('a', 'b'):
+                stamp_ns = start_ns + k * 10**8
+                emitted += synchronizer.push(camera, stamp_ns, None, stamp_ns)
+    assert [s.stamp_ns for s in emitted if s.stamp_ns < 10**12] == [
+        10**9 + k * 10**8 for k in range(5)
+    ]
+
+
+def test_a_dead_camera_does_not_stop_the_others_however_long_the_timeout():
+    config = SynchronizerConfig(timeout_ns=10**10)
+    synchronizer = Synchronizer(('a', 'b', 'dead'), config)
+    emitted = []
+    for k in range(20):
+        for camera in ('a', 'b'):
+            emitted += synchronizer.push(camera, k * 10**8, None, k * 10**8)
+    assert len(emitted) >= 15
+    assert all(set(s.payloads) == {'a', 'b'} for s in emitted)

@@ -94,3 +94,9 @@ def test_trajectory_with_one_pose():
 def test_trajectory_refuses_stamps_that_do_not_increase(stamps):
     with pytest.raises(SelfOccError, match='trajectory'):
         Trajectory(np.array(stamps, np.int64), np.tile(np.eye(4), (len(stamps), 1, 1)))
+
+
+@pytest.mark.parametrize('quaternion', [(0, 0, 0, 0), (np.nan, 0, 0, 1), (np.inf, 0, 0, 1)])
+def test_a_broken_quaternion_is_one_sentence(quaternion):
+    with pytest.raises(SelfOccError, match='is no pose'):
+        transform_from_quaternion((0, 0, 0), quaternion)
