@@ -13,7 +13,6 @@ ROS_WHEELS = {
     'sensor-msgs': '5.3.6',
     'nav-msgs': '5.3.6',
     'diagnostic-msgs': '5.3.6',
-    'std-srvs': '5.3.6',
 }
 SYNTH = ['embreex>=4.4; platform_machine == "x86_64"', 'numba>=0.60']
 

@@ -37,7 +37,3 @@ class FrameSet:
 
     stamp_ns: int
     frames: Mapping[str, CameraFrame]
-
-    def age_ns(self, camera: str) -> int:
-        """Return how much older than the reference stamp the camera's image is."""
-        return self.stamp_ns - self.frames[camera].stamp_ns

@@ -16,7 +16,6 @@ from selfocc_ros.recorder import header_stamp_ns
 from selfocc_ros.transport import latched_qos, reliable_qos
 
 _MATCH_TIMEOUT_S = 30.0
-_IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 
 
 class BagPlayer:

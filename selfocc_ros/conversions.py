@@ -90,8 +90,8 @@ def _cv_bridge() -> Any | None:
 def occupied_cloud(result: OccupancyResult, frame_id: str, threshold: float) -> PointCloud2:
     """Return the centres of the occupied voxels, coloured by height.
 
-    ``occupancy`` is 0.5 on the surface and 1 half a voxel inside; ``label`` is a class of
-    ``selfocc_core.semantics``, "other" as long as the model tells none.
+    ``occupancy`` is 0.5 at the model's threshold and 1 half a voxel inside it; ``label`` is a
+    class of ``selfocc_core.semantics``, "other" as long as the model tells none.
     """
     ijk = np.argwhere(result.states == VoxelState.OCCUPIED)
     points = np.zeros(len(ijk), POINT)

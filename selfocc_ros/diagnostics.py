@@ -30,6 +30,7 @@ def diagnostic_array(
         inference: Backend and model.
         active: Whether images are expected.
     """
+    statistics = statistics.snapshot()  # the inference thread counts on meanwhile
     statuses = [
         _camera_status(f'{node}: camera {name}', counters, statistics.clock_s(), active)
         for name, counters in statistics.cameras.items()

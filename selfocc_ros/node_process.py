@@ -77,7 +77,7 @@ class NodeProcess:
             self.process.kill()
             status = self.process.wait()
         if kind is None and status != 0:
-            raise SelfOccError(f'the node ended with status {status}: {self._last_words()}')
+            raise SelfOccError(f'the node ended with status {status}: {self.last_words()}')
 
     def check_alive(self) -> None:
         """Check that the node still runs.
@@ -86,8 +86,9 @@ class NodeProcess:
             SelfOccError: It has ended; the sentence carries its last words.
         """
         if self.process.poll() is not None:
-            raise SelfOccError(f'the node has ended: {self._last_words()}')
+            raise SelfOccError(f'the node has ended: {self.last_words()}')
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """Return the last three lines of the log: the file may not outlive a failure."""
         lines = self._log.read_text(errors='replace').strip().splitlines()
-        return lines[-1][-500:] if lines else 'it said nothing'
+        return ' / '.join(line[-500:] for line in lines[-3:]) or 'it said nothing'

@@ -11,6 +11,7 @@ from selfocc_core.errors import SelfOccError
 from selfocc_core.transforms import Trajectory, Transform
 
 _CAPACITY = 512
+_LATEST_GAP_NS = 20_000_000  # one period of 50 Hz odometry
 
 
 class OdometryBuffer:
@@ -27,9 +28,9 @@ class OdometryBuffer:
             self._poses.append((stamp_ns, world_from_ego))
 
     def covering(self, stamps_ns: Iterable[int]) -> Trajectory | None:
-        """Return the motion, if the poses cover all stamps."""
-        poses = list(self._poses)
-        if not poses:
+        """Return the motion, if the poses reach all stamps up to one period of odometry."""
+        stamps_ns, poses = list(stamps_ns), list(self._poses)
+        if not poses or poses[-1][0] < max(stamps_ns) - _LATEST_GAP_NS:
             return None
         trajectory = Trajectory(
             np.array([stamp_ns for stamp_ns, _ in poses], np.int64),

@@ -61,7 +61,7 @@ def replay(
             with NodeProcess(parameters, log) as process:
                 player.wait_for_listener(process.check_alive)
                 recorder.wait_for_publishers(process.check_alive)
-                wall_s = _play(player, recorder, rate)
+                wall_s = _play(player, recorder, process, rate)
                 final = _final_diagnostics(recorder, process)
             drive_s = (bag.end_ns - bag.start_ns) * 1e-9
             return _statistics(player, recorder, final, str(model), drive_s / wall_s)
@@ -122,20 +122,22 @@ def _spinning_node() -> Iterator[Node]:
         rclpy.try_shutdown()
 
 
-def _play(player: BagPlayer, recorder: Recorder, rate: float) -> float:
+def _play(player: BagPlayer, recorder: Recorder, process: NodeProcess, rate: float) -> float:
     """Play it all and wait for the last answer; return how long that took in seconds."""
     waiting: list[int] = []
 
+    def wait_for_answer() -> None:
+        if waiting and not recorder.wait_until_answered(waiting.pop(), _ANSWER_TIMEOUT_S):
+            process.check_alive()
+
     def before_anchor(stamp_ns: int) -> None:
-        if waiting:
-            recorder.wait_until_answered(waiting.pop(), _ANSWER_TIMEOUT_S)
+        wait_for_answer()
         waiting.append(stamp_ns)
 
     started_s = time.monotonic()
     for _ in track(player.play(rate, before_anchor), 'Playing', total=player.message_count):
         pass
-    if waiting:
-        recorder.wait_until_answered(waiting.pop(), _ANSWER_TIMEOUT_S)
+    wait_for_answer()
     return time.monotonic() - started_s
 
 
@@ -149,7 +151,10 @@ def _final_diagnostics(recorder: Recorder, process: NodeProcess) -> Any:
         if len(accounts) == 2 and accounts[0] == accounts[1] and accounts[1]['in_progress'] == '0':
             return recent[1]
         time.sleep(0.1)
-    raise SelfOccError('the node did not come to rest within 30 s after the drive: see its log')
+    raise SelfOccError(
+        'the node did not come to rest within 30 s after the drive; the end of its log: '
+        f'{process.last_words()}'
+    )
 
 
 def _statistics(

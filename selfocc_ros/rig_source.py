@@ -15,6 +15,8 @@ from selfocc_core.transform_tree import TransformTree
 from selfocc_core.transforms import Transform
 from selfocc_ros.transport import latched_qos, reliable_qos, sensor_qos
 
+_WARN_PERIOD_S = 5.0
+
 
 class RigSource(Protocol):
     """What the node asks for the calibration."""
@@ -139,11 +141,14 @@ class _ListenedTransforms:
 
     def _take(self, message: Any) -> None:
         for transform in message.transforms:
-            self._tree.set(
-                transform.header.frame_id,
-                transform.child_frame_id,
-                parent_from_child(transform.transform),
-            )
+            parent, child = transform.header.frame_id, transform.child_frame_id
+            try:
+                self._tree.set(parent, child, parent_from_child(transform.transform))
+            except SelfOccError as error:
+                self._node.get_logger().warning(
+                    f'the transform from "{child}" to "{parent}" is ignored: {error}',
+                    throttle_duration_sec=_WARN_PERIOD_S,
+                )
 
 
 class _Tf2Transforms:

@@ -25,7 +25,7 @@ from selfocc_ros.outputs import Outputs
 from selfocc_ros.parameters import NodeParameters
 from selfocc_ros.rig_source import FixedRig, ListenedRig, RigSource
 from selfocc_ros.statistics import NodeStatistics
-from selfocc_ros.transport import reliable_qos, sensor_qos
+from selfocc_ros.transport import odometry_qos, sensor_qos
 
 _NANOSECONDS_PER_MS = 1_000_000
 _WARN_PERIOD_S = 5.0
@@ -97,7 +97,7 @@ class Session:
         self._subscriptions = [self._subscribe(camera) for camera in self._parameters.cameras]
         self._subscriptions.append(
             self._node.create_subscription(
-                Odometry, '~/input/odometry', self._on_odometry, reliable_qos(100)
+                Odometry, '~/input/odometry', self._on_odometry, odometry_qos()
             )
         )
 
@@ -136,10 +136,14 @@ class Session:
         self._submit(self.synchronizer.push(camera, stamp_ns_of(message), message, now_ns))
 
     def _on_odometry(self, message: Odometry) -> None:
-        pose = message.pose.pose
-        rotation = pose.orientation
-        if rotation.x or rotation.y or rotation.z or rotation.w:
-            self._odometry.add(stamp_ns_of(message), parent_from_child(pose))
+        try:
+            world_from_ego = parent_from_child(message.pose.pose)
+        except SelfOccError as error:
+            self._node.get_logger().warning(
+                f'an odometry message is ignored: {error}', throttle_duration_sec=_WARN_PERIOD_S
+            )
+            return
+        self._odometry.add(stamp_ns_of(message), world_from_ego)
 
     def _submit(self, frame_sets: Sequence[MessageSet]) -> None:
         for frame_set in frame_sets:

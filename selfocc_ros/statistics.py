@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -67,6 +68,17 @@ class NodeStatistics:
     def in_progress(self) -> int:
         """Frame sets that wait for inference or are in it."""
         return self.formed - self.published - sum(self.lost.values())
+
+    def snapshot(self) -> NodeStatistics:
+        """Return a copy of this moment, to read without the lock."""
+        copy = NodeStatistics((), self.clock_s)
+        with self._lock:
+            copy.cameras = deepcopy(self.cameras)
+            copy.formed, copy.published = self.formed, self.published
+            copy.incomplete, copy.without_odometry = self.incomplete, self.without_odometry
+            copy.lost = self.lost.copy()
+            copy._stages_s = deepcopy(self._stages_s)
+        return copy
 
     def image_arrived(self, camera: str) -> None:
         """Count an image."""

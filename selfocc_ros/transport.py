@@ -26,6 +26,11 @@ def sensor_qos() -> QoSProfile:
     return _qos(2, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 
 
+def odometry_qos() -> QoSProfile:
+    """Return the QoS for odometry: matches every publisher; two seconds at 50 Hz may wait."""
+    return _qos(100, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
+
+
 def output_qos() -> QoSProfile:
     """Return the QoS of what the node publishes: matches every volatile subscriber."""
     return _qos(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)

@@ -30,6 +30,12 @@ def test_stamps_outside_give_nothing():
     assert OdometryBuffer().covering([0]) is None
 
 
+def test_poses_must_reach_the_newest_stamp_up_to_one_period():
+    buffer = filled([10**9, 2 * 10**9])
+    assert buffer.covering([1_500_000_000, 2_020_000_000]) is not None
+    assert buffer.covering([1_500_000_000, 2_020_000_001]) is None
+
+
 def test_a_clock_set_back_starts_anew_and_repeats_are_ignored():
     buffer = filled([5 * 10**9, 6 * 10**9, 10**9, 10**9, 2 * 10**9])
     trajectory = buffer.covering([10**9])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from selfocc_core.bag_messages import decode_point_cloud, stamp_ns_of
 from selfocc_core.bags import BagReader
 from selfocc_core.errors import SelfOccError
 from selfocc_ros.diagnostics import values_of
-from selfocc_ros.replay import replay
+from selfocc_ros.replay import _play, replay
 
 pytestmark = [pytest.mark.ros, pytest.mark.usefixtures('own_domain')]
 
@@ -47,6 +49,20 @@ def test_every_frame_set_of_a_drive_comes_back(tmp_path, mock_model, sets):
         assert np.all(decode_point_cloud(cloud)['z'] < 0.1)
         final = list(bag.messages(['/diagnostics']))[-1].decode()
     assert values_of(final, ': inference')['published_without_odometry'] == '0'
+
+
+def test_a_node_that_died_on_the_way_ends_the_replay():
+    def play(rate, before_anchor):
+        for stamp_ns in range(3):
+            before_anchor(stamp_ns)
+            yield stamp_ns
+
+    player, recorder, process = MagicMock(play=play, message_count=3), MagicMock(), MagicMock()
+    recorder.wait_until_answered.return_value = False
+    process.check_alive.side_effect = SelfOccError('the node has ended')
+    with pytest.raises(SelfOccError, match='the node has ended'):
+        _play(player, recorder, process, 1.0)
+    recorder.wait_until_answered.assert_called_once()
 
 
 def test_a_drive_without_a_camera_is_refused_and_nothing_is_left(tmp_path, mock_model):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
 
@@ -73,6 +76,23 @@ def test_an_uncalibrated_camera_is_left_out(node, monkeypatch):
     message.k = [0.0] * 9
     source._take('front', message)
     assert source.rig is None
+
+
+def test_a_transform_without_rotation_is_ignored_and_the_others_are_taken(monkeypatch):
+    from geometry_msgs.msg import TransformStamped
+
+    for name in ('tf2_msgs', 'tf2_msgs.msg'):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    node = MagicMock()
+    transforms = rig_source._ListenedTransforms(node)
+    broken, good = (TransformStamped(child_frame_id=name) for name in ('broken', 'good'))
+    broken.header.frame_id = good.header.frame_id = 'base_link'
+    broken.transform.rotation.w = 0.0
+    transforms._take(MagicMock(transforms=[broken, good]))
+    np.testing.assert_array_equal(transforms.lookup('base_link', 'good'), np.eye(4))
+    with pytest.raises(SelfOccError):
+        transforms.lookup('base_link', 'broken')
+    assert '"broken"' in node.get_logger().warning.call_args.args[0]
 
 
 def test_a_rig_file_gives_the_cameras_asked_for(tmp_path):

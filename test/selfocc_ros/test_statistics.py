@@ -55,6 +55,23 @@ def test_rate_and_age_of_a_camera():
     assert levels['surround: inference'] == DiagnosticStatus.OK
 
 
+def test_a_snapshot_stays_as_it_was():
+    statistics = NodeStatistics(['front'])
+    statistics.image_arrived('front')
+    statistics.image_dropped('front', 'too dark')
+    statistics.set_lost('late')
+    taken = statistics.snapshot()
+    statistics.image_arrived('front')
+    statistics.image_dropped('front', 'too small')
+    statistics.set_lost('internal error')
+    with statistics.stage('inference'):
+        pass
+    assert taken.cameras['front'].received == 1
+    assert dict(taken.cameras['front'].dropped) == {'too dark': 1}
+    assert dict(taken.lost) == {'late': 1}
+    assert taken.stages_ms() == {}
+
+
 def test_stages_report_median_and_95th_percentile():
     clock = Clock()
     statistics = NodeStatistics(['front'], clock)
