@@ -6,7 +6,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tyro.conf import Positional
@@ -99,7 +99,20 @@ def _write_onnx(model: DeployedModel, path: Path) -> None:
     if program is None:
         raise SelfOccError('torch did not produce an ONNX program: report this as a bug')
     program.save(str(path), external_data=False)
+    proto = onnx.load(str(path))
+    _strip_traces(proto)
+    onnx.save(proto, str(path))
     onnx.checker.check_model(str(path), full_check=True)
+
+
+def _strip_traces(proto: Any) -> None:
+    """Remove what torch notes of each node's origin: source lines and paths of this machine."""
+    graph = proto.graph
+    for part in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ''
+    for initializer in graph.initializer:
+        del initializer.metadata_props[:]
 
 
 _QUOTED = ('occupancy_iou', 'depth_abs_rel', 'depth_abs_rel_in_volume')
