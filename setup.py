@@ -83,6 +83,7 @@ setup(
         'selfocc.verbs': [
             'demo = selfocc_ros.demo:Demo',
             'export = training.export:Export',
+            'import-checkpoint = training.import_checkpoint:ImportCheckpoint',
             'synth = training.data.synthetic.command:Synth',
             'train = training.command:Train',
             'view = selfocc_core.viewer.command:View',

@@ -1,7 +1,9 @@
 """The ``selfocc`` program: one verb for each job.
 
 Verbs are entry points of the group ``selfocc.verbs``, so that this package does not need to know
-the packages that provide them. A verb is a dataclass whose fields become options.
+the packages that provide them. A verb is a dataclass whose fields become options. If the defaults
+of some options depend on others, it has a class method ``default(arguments)`` that returns the
+instance with the defaults for a command line.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol
+from typing import Any, Protocol
 
 from selfocc_core import __version__
 from selfocc_core.errors import SelfOccError
@@ -48,7 +50,9 @@ def _run(entry: EntryPoint, arguments: Sequence[str]) -> int:
     import tyro
 
     try:
-        verb: Verb = tyro.cli(entry.load(), args=arguments, prog=f'selfocc {entry.name}')
+        verb_class = entry.load()
+        defaults = _defaults(verb_class, arguments)
+        verb: Verb = tyro.cli(verb_class, args=arguments, prog=f'selfocc {entry.name}', **defaults)
         verb.run()
     except SelfOccError as error:
         print(f'selfocc {entry.name}: {error}', file=sys.stderr)
@@ -60,6 +64,12 @@ def _run(entry: EntryPoint, arguments: Sequence[str]) -> int:
         print(f'selfocc {entry.name}: {_missing(error)}', file=sys.stderr)
         return 1
     return 0
+
+
+def _defaults(verb_class: Any, arguments: Sequence[str]) -> dict[str, Any]:
+    if not hasattr(verb_class, 'default'):
+        return {}
+    return {'default': verb_class.default(arguments)}
 
 
 _EXTRAS = {
@@ -82,7 +92,8 @@ def _missing(error: ImportError) -> str:
 
 def _overview(verbs: dict[str, EntryPoint]) -> str:
     lines = ['usage: selfocc VERB [options]     selfocc VERB --help shows an example', '']
-    lines += [f'  {name:<10} {_summary(verbs[name])}' for name in sorted(verbs)]
+    width = max(10, *map(len, verbs)) if verbs else 0
+    lines += [f'  {name:<{width}} {_summary(verbs[name])}' for name in sorted(verbs)]
     return '\n'.join(lines)
 
 

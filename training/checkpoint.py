@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from selfocc_core.errors import SelfOccError
 from selfocc_core.files import write_atomically
-from training.presets import Preset
+from training.config import Preset
 
-_FORMAT = 1
+_FORMAT = 2
 _PRESET = TypeAdapter(Preset)
 
 
@@ -66,3 +66,23 @@ class Checkpoint:
             raise
         except (ValidationError, Exception) as error:
             raise SelfOccError(f'{path} is not a checkpoint that "selfocc train" wrote') from error
+
+
+def differences(one: Preset, other: Preset) -> list[str]:
+    """Return in words which values differ between two configurations."""
+    ours, theirs = _flat(_PRESET.dump_python(one)), _flat(_PRESET.dump_python(other))
+    return [
+        f'{name} {ours.get(name)} instead of {theirs.get(name)}'
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def _flat(values: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f'{prefix}{name}.')
+        else:
+            flat[prefix + name] = value
+    return flat

@@ -6,10 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from selfocc_core.voxels import VoxelGrid
-from training.model.selfocc import Field, SelfOcc
-from training.presets import NodeGrid, Preset
-from training.rendering.rays import cast_rays, lattice, log_spaced_distances
-from training.rendering.render import along, exit_depth
+from training.config import Preset
+from training.field import Field
+from training.grid import Axis, NodeGrid
+from training.model.selfocc import SelfOcc
+from training.rendering.edge_render import along, exit_depth
+from training.rendering.lattice import fixed_lattice
+from training.rendering.rays import cast_rays, log_spaced_distances
 from training.rendering.sampling import extended_sdf, inside, sample_by_gather
 from training.rendering.weights import bin_centers, sdf_to_weights
 
@@ -35,17 +38,19 @@ class DeployedModel(nn.Module):
     def __init__(self, network: SelfOcc, preset: Preset) -> None:
         super().__init__()
         self.network, self.preset = network, preset
-        self.sharpness, self.far_m = preset.render.sharpness_end, preset.render.far_m
-        field_grid = preset.model.grid.subdivided(preset.model.subdivide_z)
+        self.sharpness, self.far_m = _sharpness(network, preset), preset.output.depth_far_m
+        field_grid = preset.model.grid.subdivided_z(preset.model.decoder.subdivide_z)
         for axis, matrix in zip(
             'xyz', _interpolation(field_grid, preset.output.grid), strict=True
         ):
             self.register_buffer(f'interpolate_{axis}', matrix, persistent=False)
         model, output = preset.model, preset.output
-        pixels = lattice(model.height, model.width, output.depth_height, output.depth_width)
+        pixels = fixed_lattice(
+            model.input.height, model.input.width, output.depth_height, output.depth_width
+        )
         self.register_buffer('pixels', pixels, persistent=False)
         distances = log_spaced_distances(
-            preset.render.near_m, preset.render.far_m, output.depth_samples
+            output.depth_near_m, output.depth_far_m, output.depth_samples
         )
         self.register_buffer('distances', distances, persistent=False)
 
@@ -63,7 +68,7 @@ class DeployedModel(nn.Module):
             ``sdf`` ``[X, Y, Z]`` in metres at the voxel centres, and ``depth`` ``[N, h, w]`` in
             metres along the optical axis, ``far_m`` where a ray meets nothing in the volume.
         """
-        field = self.network(images, image_from_ego, camera_mask)
+        (field,) = self.network(images[None], image_from_ego[None], camera_mask[None])
         return self._voxels(field), self._depth(field, image_from_ego)
 
     def _voxels(self, field: Field) -> Tensor:
@@ -87,16 +92,20 @@ class DeployedModel(nn.Module):
         return met.view(cameras, output.depth_height, output.depth_width)
 
 
+def _sharpness(network: SelfOcc, preset: Preset) -> float:
+    """Return ``inv_s`` as training ended with it."""
+    if preset.render.sharpness == 'scheduled':
+        return preset.render.sharpness_end
+    return float(network.sharpness().detach())
+
+
 def _interpolation(nodes: NodeGrid, voxels: VoxelGrid) -> list[Tensor]:
     """Return linear interpolation matrices ``[voxels, nodes]`` for x, y, z."""
-    return [
-        _interpolate_axis(nodes.minimum_m[axis], nodes.maximum_m[axis], nodes.nodes[axis],
-                          torch.from_numpy(voxels.axis_centers(axis)))
-        for axis in range(3)
-    ]  # fmt: skip
+    centers = (torch.from_numpy(voxels.axis_centers(axis)) for axis in range(3))
+    return [_interpolate_axis(*pair) for pair in zip(nodes.axes, centers, strict=True)]
 
 
-def _interpolate_axis(low_m: float, high_m: float, nodes: int, places_m: Tensor) -> Tensor:
-    position = (places_m - low_m) / (high_m - low_m) * (nodes - 1)
-    hats = 1 - (position[:, None] - torch.arange(nodes)).abs()
+def _interpolate_axis(axis: Axis, places_m: Tensor) -> Tensor:
+    index = axis.index_of(places_m).clamp(0, axis.nodes - 1)
+    hats = 1 - (index[:, None] - torch.arange(axis.nodes)).abs()
     return hats.clamp(min=0).float()

@@ -83,7 +83,7 @@ def _write_onnx(model: DeployedModel, path: Path) -> None:
     import onnx
     import torch
 
-    config = model.preset.model
+    config = model.preset.model.input
     inputs = example_inputs(config.cameras, config.height, config.width)
     tensors = tuple(torch.from_numpy(array) for array in vars(inputs).values())
     with torch.no_grad():
@@ -132,7 +132,7 @@ def _card(export: Export, checkpoint: Checkpoint, path: Path) -> ModelCard:
     from selfocc_core.files import sha256_of
 
     preset = checkpoint.preset
-    model, output = preset.model, preset.output
+    model, output = preset.model.input, preset.output
     return ModelCard(
         name=export.out.stem,
         version=export.version,
@@ -146,8 +146,8 @@ def _card(export: Export, checkpoint: Checkpoint, path: Path) -> ModelCard:
         depth=DepthSpec(
             height=output.depth_height,
             width=output.depth_width,
-            near_m=preset.render.near_m,
-            far_m=preset.render.far_m,
+            near_m=output.depth_near_m,
+            far_m=output.depth_far_m,
         ),
         training=TrainingRecord(
             command=checkpoint.command,
@@ -170,7 +170,7 @@ def _check_parity(model: DeployedModel, path: Path) -> None:
 
     from selfocc_core.backends.onnxruntime import OnnxRuntimeBackend
 
-    config = model.preset.model
+    config = model.preset.model.input
     inputs = example_inputs(config.cameras, config.height, config.width, seed=1)
     with torch.no_grad():
         expected = model(*(torch.from_numpy(array) for array in vars(inputs).values()))

@@ -29,6 +29,23 @@ class Greet:
         print(f'hello {self.name}')
 
 
+@dataclass(frozen=True)
+class Farewell(Greet):
+    """Say goodbye, in the manner that the line asks for."""
+
+    words: str = ''
+    """What to say."""
+
+    @classmethod
+    def default(cls, arguments):
+        if 'rude' in arguments:
+            raise SelfOccError('that would be rude: choose another name')
+        return cls(words=f'goodbye after {len(arguments)} words')
+
+    def run(self) -> None:
+        print(f'{self.words}, {self.name}')
+
+
 @pytest.fixture(autouse=True)
 def _verbs(monkeypatch):
     verb = EntryPoint('greet', f'{__name__}:Greet', cli.GROUP)
@@ -81,3 +98,26 @@ def test_the_overview_says_what_a_verb_lacks(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert 'Say hello.' in printed
     assert 'cannot import nowhere' in printed
+
+
+@pytest.fixture
+def farewell(monkeypatch):
+    verb = EntryPoint('say-farewell', f'{__name__}:Farewell', cli.GROUP)
+    monkeypatch.setattr(cli, 'entry_points', lambda group: [verb])
+
+
+@pytest.mark.usefixtures('farewell')
+def test_defaults_may_depend_on_the_command_line(capsys):
+    assert cli.main(['say-farewell', '--name', 'you']) == 0
+    assert capsys.readouterr().out == 'goodbye after 2 words, you\n'
+    assert cli.main(['say-farewell', '--words', 'so long']) == 0
+    assert capsys.readouterr().out == 'so long, world\n'
+    assert cli.main(['say-farewell', '--name', 'rude']) == 1
+    sentence = 'selfocc say-farewell: that would be rude: choose another name\n'
+    assert capsys.readouterr() == ('', sentence)
+
+
+@pytest.mark.usefixtures('farewell')
+def test_the_overview_has_room_for_long_names(capsys):
+    assert cli.main(['--help']) == 0
+    assert '  say-farewell Say goodbye, in' in capsys.readouterr().out

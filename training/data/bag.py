@@ -8,18 +8,18 @@ import numpy as np
 
 from selfocc_core.bag_messages import decode_compressed, decode_raw, stamp_ns_of
 from selfocc_core.bags import BagMessage, BagReader
-from selfocc_core.cameras import Rig
+from selfocc_core.cameras import Camera, Rig
 from selfocc_core.errors import SelfOccError
 from selfocc_core.frames import Image
 from selfocc_core.preprocess import Preprocessor
 from selfocc_core.rig_from_bag import rig_from_bag
 from selfocc_core.synchronizer import SynchronizedSet, Synchronizer
 from selfocc_core.trajectory_from_bag import trajectory_from_bag
+from training.config import InputConfig
 from training.data.clip import Clip
-from training.presets import ModelConfig
 
 
-def read_clip(path: Path, config: ModelConfig) -> Clip:
+def read_clip(path: Path, config: InputConfig) -> Clip:
     """Read a drive: images, camera_info, /tf_static and /odometry.
 
     Only complete frame sets are used.
@@ -34,25 +34,44 @@ def read_clip(path: Path, config: ModelConfig) -> Clip:
             f'bag {path} has {len(rig)} cameras, the preset takes {config.cameras}: choose '
             'another preset or record all cameras'
         )
-    preprocessors = {c.name: Preprocessor(c, config.height, config.width) for c in rig}
+    preprocessors = {camera.name: _Preprocessors(camera, config) for camera in rig}
     sets = [s for s in _frame_sets(path, rig, preprocessors) if len(s.payloads) == len(rig)]
     if len(sets) < 3:
         raise SelfOccError(f'bag {path} has {len(sets)} complete frame sets, training needs three')
     return _to_clip(path, rig, preprocessors, sets)
 
 
+class _Preprocessors:
+    """Makes of each image of a camera the network's input and the one that supervises."""
+
+    def __init__(self, camera: Camera, config: InputConfig) -> None:
+        sizes = (
+            (config.height, config.width),
+            (
+                config.supervision_height,
+                config.supervision_width,
+            ),
+        )
+        self.input, self.supervision = (Preprocessor(camera, *size) for size in sizes)
+        self.are_equal = sizes[0] == sizes[1]
+
+    def __call__(self, image: Image) -> tuple[Image, Image]:
+        input_image = self.input(image)
+        return input_image, input_image if self.are_equal else self.supervision(image)
+
+
 def _frame_sets(
-    path: Path, rig: Rig, preprocessors: dict[str, Preprocessor]
-) -> list[SynchronizedSet[Image]]:
-    synchronizer: Synchronizer[Image] = Synchronizer(rig.names)
+    path: Path, rig: Rig, preprocessors: dict[str, _Preprocessors]
+) -> list[SynchronizedSet[tuple[Image, Image]]]:
+    synchronizer: Synchronizer[tuple[Image, Image]] = Synchronizer(rig.names)
     sets = []
     with BagReader(path) as bag:
         topics = {_image_topic(bag, name): name for name in rig.names}
         for message in bag.messages(list(topics)):
             camera = topics[message.topic]
             stamp_ns, image = _decode(message)
-            image = preprocessors[camera](image)
-            sets += synchronizer.push(camera, stamp_ns, image, message.stamp_ns)
+            images = preprocessors[camera](image)
+            sets += synchronizer.push(camera, stamp_ns, images, message.stamp_ns)
         sets += synchronizer.poll(bag.end_ns + 10**10)
     return sets
 
@@ -74,16 +93,25 @@ def _decode(message: BagMessage) -> tuple[int, Image]:
 def _to_clip(
     path: Path,
     rig: Rig,
-    preprocessors: dict[str, Preprocessor],
-    sets: list[SynchronizedSet[Image]],
+    preprocessors: dict[str, _Preprocessors],
+    sets: list[SynchronizedSet[tuple[Image, Image]]],
 ) -> Clip:
     with BagReader(path) as bag:
         trajectory = trajectory_from_bag(bag)
+    of_cameras = [preprocessors[name] for name in rig.names]
+    images = np.stack([[s.payloads[name][0] for name in rig.names] for s in sets])
+    supervision_images = (
+        images
+        if of_cameras[0].are_equal
+        else np.stack([[s.payloads[name][1] for name in rig.names] for s in sets])
+    )
     return Clip(
         name=path.name,
         stamps_ns=np.array([s.stamp_ns for s in sets], np.int64),
-        images=np.stack([[s.payloads[name] for name in rig.names] for s in sets]),
-        input_from_ego=np.stack([preprocessors[name].input_from_ego for name in rig.names]),
+        images=images,
+        supervision_images=supervision_images,
+        input_from_ego=np.stack([p.input.input_from_ego for p in of_cameras]),
+        supervision_from_ego=np.stack([p.supervision.input_from_ego for p in of_cameras]),
         world_from_ego=np.stack([trajectory.at(s.stamp_ns) for s in sets]),
         world_from_ego_at_shutter=np.stack(
             [[trajectory.at(s.stamps_ns[name]) for name in rig.names] for s in sets]

@@ -18,18 +18,26 @@ class Clip:
         name: Where it comes from.
         stamps_ns: Reference stamps ``[T]``.
         images: Network inputs ``[T, N, H, W, 3]`` uint8 RGB.
+        supervision_images: The same moments as they supervise ``[T, N, H', W', 3]``, often larger
+            (the same array where the sizes are equal).
         input_from_ego: Projections ``[N, 3, 4]`` from the ego frame at a camera's own shutter
             time to pixels of the network input.
+        supervision_from_ego: The same to pixels of the supervising images.
         world_from_ego: Poses ``[T, 4, 4]`` at the reference stamps.
         world_from_ego_at_shutter: Poses ``[T, N, 4, 4]`` at each camera's shutter time.
+        supervision_labels: Pseudo-labels of the supervising images ``[T, N, H', W']`` uint8, or
+            ``None`` without them.
     """
 
     name: str
     stamps_ns: NDArray[np.int64]
     images: NDArray[np.uint8]
+    supervision_images: NDArray[np.uint8]
     input_from_ego: NDArray[np.float64]
+    supervision_from_ego: NDArray[np.float64]
     world_from_ego: NDArray[np.float64]
     world_from_ego_at_shutter: NDArray[np.float64]
+    supervision_labels: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -40,8 +48,24 @@ class Clip:
         Returns:
             Projections ``[N, 3, 4]`` to pixels of the network input.
         """
-        shutter_from_world = invert(self.world_from_ego_at_shutter[frame])
-        projections = self.input_from_ego @ shutter_from_world @ self.world_from_ego[reference]
+        frames = np.full(len(self.input_from_ego), frame)
+        return self._projections(self.input_from_ego, frames, reference)
+
+    def supervision_image_from_ego(
+        self, frames: NDArray[np.intp], reference: int
+    ) -> NDArray[np.float32]:
+        """Return the same for the supervising images, each camera ``[N]`` at a frame of its own.
+
+        Returns:
+            Projections ``[N, 3, 4]`` to pixels of the supervising images.
+        """
+        return self._projections(self.supervision_from_ego, frames, reference)
+
+    def _projections(
+        self, image_from_ego: NDArray[np.float64], frames: NDArray[np.intp], reference: int
+    ) -> NDArray[np.float32]:
+        world_from_ego = self.world_from_ego_at_shutter[frames, np.arange(len(frames))]
+        projections = image_from_ego @ invert(world_from_ego) @ self.world_from_ego[reference]
         return np.asarray(projections, np.float32)
 
     def reference_from_ego(self, reference: int) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
-"""MVS-embedded photometric loss (paper section 3.3).
+"""MVS-embedded photometric losses (method section 3.1 and 3.2; paper section 3.3).
 
-Not the rendered depth is warped but every sample of the ray: each sample proposes a depth, the
-images judge it, and the rendering weights are moved to the proposals that explain the video.
-Sample depths are constants; gradients reach the field only through the weights.
+Not the rendered depth is warped but every sample of a ray: each one proposes a depth, the
+neighbouring images judge it, and the rendering weights are moved to the proposals that explain
+the video. Depths are constants; gradients reach the field through the weights only.
 """
 
 from __future__ import annotations
@@ -10,157 +10,218 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from training.rendering.render import Rendering
+from training.losses.images import absolute_error, inside_image, on_lattice, read_pixels
+from training.losses.ssim import L1_SHARE, SSIM_SHARE, image_dissimilarity, ssim_dissimilarity
 
-L1_SHARE, STRUCTURE_SHARE = 2.0, 0.5
-INVALID = 1e3
-
-
-class Descriptor(NamedTuple):
-    """What pixels are compared by.
-
-    Attributes:
-        maps: ``[N, 12, H, W]``: colour in 0..1, then the 3x3 neighbourhood of the grey value
-            with mean and norm removed, so that a dot product is their correlation.
-    """
-
-    maps: Tensor
+NO_PROPOSAL = 1e3
+"""Cost of a ray none of whose samples is seen: the auto-mask, where there is one, wins."""
 
 
-def describe(images: Tensor) -> Descriptor:
-    """Return descriptors of RGB images ``[N, 3, H, W]`` in 0..1."""
-    gray = images.mean(1, keepdim=True)
-    count, _, height, width = images.shape
-    patches = F.unfold(F.pad(gray, (1, 1, 1, 1), mode='replicate'), 3).view(
-        count, 9, height, width
-    )
-    patches = patches - patches.mean(1, keepdim=True)
-    patches = patches / (patches.norm(dim=1, keepdim=True) + 0.02)
-    return Descriptor(torch.cat([images, patches], 1))
-
-
-def look_up(descriptor: Descriptor, images: Tensor, pixels: Tensor) -> Tensor:
-    """Read descriptors bilinearly.
-
-    Args:
-        descriptor: Of the images.
-        images: Which image each ray looks into ``[R]``.
-        pixels: Positions ``[R, S, 2]``.
-
-    Returns:
-        ``[R, S, 12]``.
-    """
-    _, channels, height, width = descriptor.maps.shape
-    result = pixels.new_zeros(*pixels.shape[:2], channels)
-    size = torch.tensor([width, height], dtype=pixels.dtype)
-    for image in range(len(descriptor.maps)):
-        (rays,) = torch.nonzero(images == image, as_tuple=True)
-        grid = 2 * (pixels[rays] + 0.5) / size - 1
-        sampled = F.grid_sample(
-            descriptor.maps[image, None], grid[None], align_corners=False, padding_mode='border'
-        )
-        result[rays] = sampled[0].permute(1, 2, 0)
-    return result
-
-
-def dissimilarity(target: Tensor, source: Tensor) -> Tensor:
-    """Compare descriptors ``[..., 12]``: absolute colour difference and correlation."""
-    l1 = (target[..., :3] - source[..., :3]).abs().mean(-1)
-    correlation = (target[..., 3:] * source[..., 3:]).sum(-1)
-    return L1_SHARE * l1 + STRUCTURE_SHARE * 0.5 * (1 - correlation)
-
-
-def warp(points: Tensor, source_from_ego: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Project points ``[R, S, 3]`` with one camera ``[R, 3, 4]`` for each ray.
-
-    Returns:
-        Pixels ``[R, S, 2]`` and whether they lie in front of the camera and inside the image.
-    """
-    homogeneous = torch.einsum('rij,rsj->rsi', source_from_ego[:, :, :3], points)
-    homogeneous = homogeneous + source_from_ego[:, None, :, 3]
-    depth = homogeneous[..., 2]
-    pixels = homogeneous[..., :2] / depth.clamp(min=0.1)[..., None]
-    high = torch.tensor([size[1] - 1.0, size[0] - 1.0])
-    valid = (depth > 0.1) & (pixels >= 0).all(-1) & (pixels <= high).all(-1)
-    return pixels, valid
-
-
-class ProposalCosts(NamedTuple):
-    """How well each depth proposal explains the video.
+class Source(NamedTuple):
+    """An image that judges the anchor's rays, of each of N cameras.
 
     Attributes:
-        costs: Of the samples in the volume and of the proposals beyond it ``[R, S]``.
-        valid: Whether any source image sees the proposal ``[R, S]``.
-        identity: Cost ``[R]`` if nothing moved, for the auto-mask (Godard et al. 2019).
+        images: ``[N, 3, H, W]`` in 0..1.
+        source_from_anchor: ``[N, 4, 4]``: takes ``(u z, v z, z, 1)`` of an anchor image to the
+            same of the source image.
     """
 
-    costs: Tensor
-    valid: Tensor
-    identity: Tensor
+    images: Tensor
+    source_from_anchor: Tensor
+
+
+class Target(NamedTuple):
+    """The anchor's own view of a lattice of rays.
+
+    Attributes:
+        pixels: ``[P, 2]``, the same in every camera, row by row.
+        colors: ``C [N, 3, P]``.
+        rows: Of the lattice; ``P = rows * columns``.
+        columns: Of the lattice.
+    """
+
+    pixels: Tensor
+    colors: Tensor
+    rows: int
+    columns: int
+
+    @property
+    def image(self) -> Tensor:
+        """The colours as a small image ``[N, 3, rows, columns]``."""
+        return on_lattice(self.colors, self.rows, self.columns)
+
+
+def read_target(
+    images: Tensor, pixels: Tensor, rows: int, columns: int, *, parity: bool = False
+) -> Target:
+    """Read the anchor images ``[N, 3, H, W]`` at the pixels ``[P, 2]`` of a lattice."""
+    places = pixels.expand(len(images), -1, -1)
+    return Target(pixels, read_pixels(images, places, parity=parity), rows, columns)
+
+
+class Proposals(NamedTuple):
+    """How the depths that samples propose explain the anchor.
+
+    Attributes:
+        errors: Colour error ``e [N, P, S]``, 0 where not seen.
+        colors: Colour ``b [N, 3, P, S]`` in the source, 0 where not seen.
+        seen: Whether any source sees the sample ``[N, P, S]``.
+    """
+
+    errors: Tensor
+    colors: Tensor
+    seen: Tensor
+
+
+def warp(pixels: Tensor, depths: Tensor, source: Source) -> tuple[Tensor, Tensor]:
+    """Move pixels ``[P, 2]`` at depths ``[N, P, S]`` to a source image.
+
+    ``(u' z', v' z', z', 1) = M (u z, v z, z, 1)``.
+
+    Returns:
+        Pixels ``[N, P, S, 2]`` and their depth ``z' [N, P, S]``.
+    """
+    matrix = source.source_from_anchor
+    homogeneous = torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1)
+    directions = torch.einsum('nij,pj->nip', matrix[:, :3, :3], homogeneous)
+    moved = directions[..., None] * depths[:, None] + matrix[:, :3, 3, None, None]
+    depth = moved[:, 2]
+    return (moved[:, :2] / depth.clamp(min=1e-6)[:, None]).movedim(1, -1), depth
 
 
 @torch.no_grad()
-def proposal_costs(
-    target: Tensor,
-    pixels: Tensor,
-    points: Tensor,
-    sources: list[tuple[Descriptor, Tensor, Tensor]],
-) -> ProposalCosts:
-    """Judge depth proposals by the previous and the next image of the same camera.
+def propose(
+    target: Target, depths: Tensor, sources: list[Source], *, parity: bool = False
+) -> Proposals:
+    """Look up every sample of every ray in the sources.
 
-    The better of the two counts: what one of them does not see, the other may.
+    With ``M_k = 1`` where source k sees the sample and ``cnt = Σ_k M_k``, the colour is
+    ``b = Σ_k M_k I_k(π_k(z)) / max(cnt, 1)`` and the error ``Σ_k M_k |I_k - C|₁ / max(cnt, 1)``.
 
     Args:
-        target: Descriptors of the rays' own pixels ``[R, 12]``.
-        pixels: Those pixels ``[R, 2]``.
-        points: Proposals ``[R, S, 3]`` in the ego frame.
-        sources: For each source its descriptors, the image index of each ray ``[R]`` and its
-            camera ``source_from_ego`` ``[R, 3, 4]``.
+        target: The rays' own colours, of ``P`` rays in ``N`` cameras.
+        depths: Of the samples ``[N, P, S]``.
+        sources: One, or several whose answers are averaged.
+        parity: See ``read_pixels`` and ``inside_image``.
     """
-    costs = torch.full(points.shape[:2], INVALID)
-    identity = torch.full(points.shape[:1], INVALID)
-    for descriptor, images, source_from_ego in sources:
-        size = descriptor.maps.shape[-2], descriptor.maps.shape[-1]
-        warped, valid = warp(points, source_from_ego, size)
-        seen = look_up(descriptor, images, torch.cat([warped, pixels[:, None]], 1))
-        cost = dissimilarity(target[:, None], seen)
-        costs = torch.minimum(costs, cost[:, :-1].masked_fill(~valid, INVALID))
-        identity = torch.minimum(identity, cost[:, -1])
-    return ProposalCosts(costs, costs < INVALID, identity)
+    count = torch.zeros_like(depths)
+    errors = torch.zeros_like(depths)
+    colors = depths.new_zeros(len(depths), 3, *depths.shape[1:])
+    for source in sources:
+        pixels, source_depth = warp(target.pixels, depths, source)
+        size = source.images.shape[-2], source.images.shape[-1]
+        sees = (source_depth > 0) & inside_image(pixels, size, parity=parity)
+        read = read_pixels(source.images, pixels, parity=parity)
+        errors += sees * absolute_error(read, target.colors[..., None])
+        colors += sees[:, None] * read
+        count += sees
+    share = 1 / count.clamp(min=1)
+    return Proposals(errors * share, colors * share[:, None], count > 0)
 
 
-def rgb_loss(rendering: Rendering, target: Tensor) -> Tensor:
-    """Compare rendered colour with the pixels' own ``[R, 3]``.
+def expected_cost(proposals: Proposals, weights: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+    """Return the cost of proposals under the rendering weights.
 
-    Only the share of a ray that ends in the volume is compared, so that the loss says where on
-    the ray the surface is, not whether there is one.
-    """
-    hit = 1 - rendering.background
-    color = rendering.color / hit.clamp(min=1e-3)[:, None]
-    return ((color - target).abs().mean(1) * hit.detach()).mean()
-
-
-def mvs_embedded_loss(weights: Tensor, background: Tensor, proposals: ProposalCosts) -> Tensor:
-    """Return the expected cost under the rendering weights, over rays the video can judge.
+    ``ℓ = 0.15 Σ w̃ e + 0.85 D(Σ w̃ b, C)`` with ``w̃ = w [seen] / Σ w [seen]``. Only the first part
+    judges samples one by one; the structure is that of the expected colours on the lattice.
 
     Args:
-        weights: Of the samples ``[R, S]``.
-        background: Of what lies beyond the volume ``[R]``.
-        proposals: The ``S`` samples, then some proposals beyond the volume. The background's cost
-            is the *mean* over those: their minimum would be biased low and empty the field.
+        proposals: ``[N, P, S]``.
+        weights: Of the samples ``w [N, P, S]``.
+        target: The rays' own colours.
+
+    Returns:
+        ``ℓ [N, P]``, and whether any sample of the ray is seen ``[N, P]``.
     """
-    samples = weights.shape[1]
-    near, far = proposals.costs[:, :samples], proposals.costs[:, samples:]
-    near_valid, far_valid = proposals.valid[:, :samples], proposals.valid[:, samples:]
-    far_count = far_valid.sum(1)
-    far_cost = (far * far_valid).sum(1) / far_count.clamp(min=1)
-    near_weights, far_weights = weights * near_valid, background * (far_count > 0)
-    judged = near_weights.sum(1) + far_weights
-    expected = (near_weights * near).masked_fill(~near_valid, 0).sum(1) + far_weights * far_cost
-    explained = proposals.costs.amin(1) < proposals.identity
-    keep = explained & (judged.detach() > 0.3)
-    expected = expected / judged.clamp(min=1e-3)
-    return (expected * keep).sum() / keep.sum().clamp(min=1)
+    seen_weights = weights * proposals.seen
+    share = seen_weights / seen_weights.sum(-1, keepdim=True).clamp(min=1e-10)
+    error = (share * proposals.errors).sum(-1)
+    color = torch.einsum('nps,ncps->ncp', share, proposals.colors)
+    image = on_lattice(color, target.rows, target.columns)
+    structure = ssim_dissimilarity(image, target.image).flatten(1)
+    return L1_SHARE * error + SSIM_SHARE * structure, proposals.seen.any(-1)
+
+
+def combined_loss(
+    target: Target,
+    depths: Tensor,
+    weights: Tensor,
+    sources: list[Source],
+    *,
+    automask: bool = True,
+    parity: bool = False,
+) -> Tensor:
+    """Return the photometric loss of surround cameras (method section 3.2).
+
+    ``mean_r min(ℓ, photo(I_prev(u,v), C), photo(I_next(u,v), C))``: the sources are averaged at
+    each sample that they see, and a ray with no sample seen costs 1e3.
+
+    Args:
+        target: The rays' own colours.
+        depths: Of the samples ``[N, P, S]`` in metres.
+        weights: Of the samples ``[N, P, S]``.
+        sources: Previous and next images.
+        automask: Also compare with what the sources show at the pixel itself (Monodepth2), so that
+            what explains the anchor best without any motion is left out. Without it, ``mean_r ℓ``.
+        parity: See ``read_pixels``. Without the auto-mask, the original also averages the rays
+            with no sample seen, as if they were black; here they are left out.
+    """
+    cost, seen = expected_cost(propose(target, depths, sources, parity=parity), weights, target)
+    if automask:
+        return _least([cost.masked_fill(~seen, NO_PROPOSAL)], target, sources, parity=parity)
+    return cost.mean() if parity else mean_seen(cost, seen)
+
+
+def separate_loss(
+    target: Target,
+    depths: Tensor,
+    weights: Tensor,
+    sources: list[Source],
+    *,
+    automask: bool = True,
+    parity: bool = False,
+) -> Tensor:
+    """Return the photometric loss of a single camera (method section 3.1).
+
+    ``mean_r min(L_prev, L_next, photo(I_prev(u,v), C), photo(I_next(u,v), C))``, where ``L_k`` is
+    ``ℓ`` with the one source k: the better source judges the whole ray.
+
+    Args:
+        target: The rays' own colours.
+        depths: Of the samples ``[N, P, S]`` in metres.
+        weights: Of the samples ``[N, P, S]``.
+        sources: Previous and next images.
+        automask: See ``combined_loss``. Without it, ``mean_r min(L_prev, L_next)``.
+        parity: See ``read_pixels``. Without the auto-mask, the original counts rays that no source
+            sees with 1e3; here they are left out.
+    """
+    costs, seen = [], []
+    for source in sources:
+        proposals = propose(target, depths, [source], parity=parity)
+        cost, source_sees = expected_cost(proposals, weights, target)
+        costs.append(cost.masked_fill(~source_sees, NO_PROPOSAL))
+        seen.append(source_sees)
+    if automask:
+        return _least(costs, target, sources, parity=parity)
+    least = torch.stack(costs).amin(0)
+    return least.mean() if parity else mean_seen(least, torch.stack(seen).any(0))
+
+
+def _least(costs: list[Tensor], target: Target, sources: list[Source], *, parity: bool) -> Tensor:
+    """Return the mean over rays of the least cost, costs of no motion included."""
+    still = [still_cost(target, source.images, parity=parity) for source in sources]
+    return torch.stack([*costs, *still]).amin(0).mean()
+
+
+@torch.no_grad()
+def still_cost(target: Target, images: Tensor, *, parity: bool = False) -> Tensor:
+    """Return ``photo(I(u,v), C) [N, P]``: what a source costs if nothing moved."""
+    unmoved = read_target(images, target.pixels, target.rows, target.columns, parity=parity)
+    return image_dissimilarity(unmoved.image, target.image).flatten(1)
+
+
+def mean_seen(cost: Tensor, seen: Tensor) -> Tensor:
+    """Return the mean of costs ``[N, P]`` over the rays that are seen, 0 if none is."""
+    return (cost * seen).sum() / seen.sum().clamp(min=1)

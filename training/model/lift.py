@@ -7,36 +7,62 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from training.config import ModelConfig
+from training.model.deformable_attention import Places
 from training.model.projection import project
 
 
-def lift(
-    features: Tensor, nodes: Tensor, image_from_ego: Tensor, mask: Tensor, size: tuple[int, int]
-) -> Tensor:
-    """Average the features of the cameras that see a node.
+class Lift(nn.Module):
+    """Averages, at each node, the features of the cameras that see it."""
 
-    Args:
-        features: Image features ``[N, C, h, w]``.
-        nodes: Positions ``[P, 3]`` in the ego frame.
-        image_from_ego: Projections ``[N, 3, 4]`` to pixels of the network input.
-        mask: Which cameras are present ``[N]``.
-        size: Height and width of the network input.
+    nodes: Tensor
 
-    Returns:
-        ``[C, P]``; zero where no camera sees the node.
-    """
-    locations, visible = project(nodes, image_from_ego, size)
-    visible = visible & mask[:, None]
-    count = visible.sum(0).clamp(min=1)
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.proj = nn.Conv2d(config.encoder.dim, config.decoder.volume_channels, 1)
+        nodes = config.grid.node_positions().flatten(0, 2)
+        self.register_buffer('nodes', nodes, persistent=False)
+
+    def forward(
+        self, features: Tensor, image_from_ego: Tensor, camera_mask: Tensor, size: tuple[int, int]
+    ) -> Tensor:
+        """Return features at the nodes ``[B, C, Y, X, Z]``.
+
+        Args:
+            features: Of the finest level ``[B, N, D, h, w]``.
+            image_from_ego: Projections ``[B, N, 3, 4]`` to pixels of an image.
+            camera_mask: Which cameras are present ``[B, N]``.
+            size: Height and width of that image.
+        """
+        maps = self.proj(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        places = project(self.nodes, image_from_ego, size, parity=self.config.parity)
+        places = places._replace(visible=places.visible & camera_mask[:, :, None])
+        x, y, z = self.config.grid.nodes
+        return average(maps, places).view(*maps.shape[:1], maps.shape[2], y, x, z)
+
+
+def average(maps: Tensor, places: Places) -> Tensor:
+    """Average maps ``[B, N, C, h, w]`` at visible places ``[B, N, P, 2]`` to ``[B, C, P]``."""
+    count = places.visible.sum(1).clamp(min=1)
     if torch.compiler.is_exporting():
-        sampled = F.grid_sample(features, 2 * locations[:, :, None] - 1, align_corners=False)
-        return (sampled.squeeze(-1) * visible[:, None]).sum(0) / count
-    total = features.new_zeros(len(nodes), features.shape[1])
-    for camera in range(len(features)):
+        grid = 2 * places.references.flatten(0, 1)[:, :, None] - 1
+        sampled = F.grid_sample(maps.flatten(0, 1), grid, align_corners=False).squeeze(-1)
+        sampled = sampled.unflatten(0, maps.shape[:2])
+        total: Tensor = (sampled * places.visible[:, :, None]).sum(1)
+        return total / count[:, None]
+    total = torch.stack([_gather(*sample) for sample in zip(maps, *places, strict=True)])
+    return total / count[:, None]
+
+
+def _gather(maps: Tensor, references: Tensor, visible: Tensor) -> Tensor:
+    """Sum one sample's cameras ``[C, P]``, computing only what is visible."""
+    total = maps.new_zeros(visible.shape[1], maps.shape[1])
+    for camera in range(len(maps)):
         (index,) = torch.nonzero(visible[camera], as_tuple=True)
-        grid = 2 * locations[camera, index][None, :, None] - 1
-        sampled = F.grid_sample(features[camera, None], grid, align_corners=False)
+        grid = 2 * references[camera, index][None, :, None] - 1
+        sampled = F.grid_sample(maps[camera, None], grid, align_corners=False)
         total = total.index_add(0, index, sampled[0, :, :, 0].T)
-    return total.T / count
+    return total.T

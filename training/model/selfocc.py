@@ -2,69 +2,68 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import torch
 from torch import Tensor, nn
 
-from training.model.backbone import ResNet18
+from training.config import ModelConfig
+from training.field import Field
+from training.model.backbone import ResNet, normalized
+from training.model.convolutional_decoder import ConvolutionalDecoder
+from training.model.decoder import ColumnMlp, NodeMlp
+from training.model.encoder import Encoder
 from training.model.fpn import FeaturePyramid
-from training.model.lift import lift
-from training.model.sdf_decoder import SdfDecoder
-from training.model.tpv_encoder import TpvEncoder, node_positions
-from training.presets import ModelConfig, NodeGrid
-
-
-class Field(NamedTuple):
-    """The decoded field on a grid of nodes.
-
-    Attributes:
-        sdf: Signed distance in metres ``[Y, X, Z]``, negative inside things.
-        color: Colour ``[3, Y, X, Z]`` in 0..1.
-        grid: Where the nodes are.
-    """
-
-    sdf: Tensor
-    color: Tensor
-    grid: NodeGrid
+from training.model.lift import Lift
+from training.model.sharpness import Sharpness
 
 
 class SelfOcc(nn.Module):
-    """Encode images, lift them into the tri-perspective view, decode a signed distance field."""
+    """Images → pyramid → planes → field (method section 2).
 
-    nodes: Tensor
+    Args:
+        config: The network.
+        sharpness: ``inv_s`` that the rendering starts with.
+    """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, sharpness: float = 2.718281828) -> None:
         super().__init__()
         self.config = config
-        self.backbone = ResNet18(config.backbone_widths)
-        self.neck = FeaturePyramid(config.backbone_widths, config.dim)
-        self.encoder = TpvEncoder(config)
-        self.plane_proj = nn.Linear(config.dim, config.volume_channels)
-        self.lift_proj = nn.Conv2d(config.dim, config.volume_channels, 1)
-        self.decoder = SdfDecoder(config)
-        nodes = node_positions(config.grid).flatten(0, 2)
-        self.register_buffer('nodes', nodes, persistent=False)
+        self.backbone = ResNet(config.backbone)
+        self.neck = FeaturePyramid(
+            self.backbone.channels, config.encoder.dim, config.backbone.levels
+        )
+        self.encoder = Encoder(config)
+        self.lift = Lift(config) if config.decoder.lift else None
+        self.decoder = _decoder(config)
+        self.sharpness = Sharpness(sharpness)
 
-    def forward(self, images: Tensor, image_from_ego: Tensor, camera_mask: Tensor) -> Field:
-        """Return the field around the vehicle.
+    def forward(self, images: Tensor, image_from_ego: Tensor, camera_mask: Tensor) -> list[Field]:
+        """Return the field around the vehicle, of each sample of the batch.
 
         Args:
-            images: RGB ``[N, H, W, 3]``, uint8 or float in 0..255.
-            image_from_ego: Projections ``[N, 3, 4]`` to pixels of the network input.
-            camera_mask: Which cameras are present ``[N]`` bool.
+            images: RGB ``[B, N, H, W, 3]``, uint8 or float in 0..255.
+            image_from_ego: Projections ``[B, N, 3, 4]`` to pixels of the network input.
+            camera_mask: Which cameras are present ``[B, N]`` bool.
         """
-        features = self.neck(self.backbone(images.permute(0, 3, 1, 2).float()))
-        planes = self.encoder(features, image_from_ego, camera_mask)
-        volume = self._project_planes(planes) + self._lift(features, image_from_ego, camera_mask)
-        sdf, color = self.decoder(torch.relu(volume))
-        return Field(sdf, color, self.config.grid.subdivided(self.config.subdivide_z))
+        size = images.shape[2], images.shape[3]
+        pyramid = self.look(normalized(images.flatten(0, 1).permute(0, 3, 1, 2).float()))
+        pyramid = [level.unflatten(0, images.shape[:2]) for level in pyramid]
+        planes = self.encoder(pyramid, image_from_ego, camera_mask, size)
+        if self.lift is None:
+            return self.fields(self.decoder(planes))
+        lifted = self.lift(pyramid[0], image_from_ego, camera_mask, size)
+        return self.fields(self.decoder(planes, lifted))
 
-    def _project_planes(self, planes: Tensor) -> Tensor:
-        return self.plane_proj(planes.permute(1, 2, 3, 0)).permute(3, 0, 1, 2)  # type: ignore[no-any-return]
+    def look(self, images: Tensor) -> list[Tensor]:
+        """Return the feature pyramid ``[B * N, D, H_l, W_l]`` of normalised images."""
+        return self.neck(self.backbone(images))  # type: ignore[no-any-return]
 
-    def _lift(self, features: Tensor, image_from_ego: Tensor, camera_mask: Tensor) -> Tensor:
-        x, y, z = self.config.grid.nodes
-        size = (self.config.height, self.config.width)
-        lifted = lift(self.lift_proj(features), self.nodes, image_from_ego, camera_mask, size)
-        return lifted.view(-1, y, x, z)
+    def fields(self, volumes: Tensor) -> list[Field]:
+        """Wrap decoded volumes ``[B, 1 + C, Y, X, Z]``."""
+        decoder = self.config.decoder
+        grid = self.config.grid.subdivided_z(decoder.subdivide_z)
+        return [Field(volume, grid, 3 if decoder.color else 0) for volume in volumes]
+
+
+def _decoder(config: ModelConfig) -> nn.Module:
+    if config.decoder.kind == 'convolutions':
+        return ConvolutionalDecoder(config)
+    return ColumnMlp(config) if config.encoder.view == 'bev' else NodeMlp(config)

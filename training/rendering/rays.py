@@ -20,6 +20,38 @@ class Rays(NamedTuple):
     origins: Tensor
     directions: Tensor
 
+    def lengths(self) -> Tensor:
+        """Return the Euclidean length of a metre of depth, ``‖d‖ [R, 1]``."""
+        lengths: Tensor = torch.linalg.vector_norm(self.directions, dim=-1, keepdim=True)
+        return lengths
+
+    def unit_directions(self) -> Tensor:
+        """Return the directions ``[R, 3]`` at unit length."""
+        return self.directions / self.lengths()
+
+    def at(self, distances: Tensor) -> Tensor:
+        """Return the points ``[R, S, 3]`` at Euclidean distances ``[R, S]`` from the origins."""
+        return self.origins[:, None] + distances[..., None] * self.unit_directions()[:, None]
+
+
+def rays_through(pixels: Tensor, ego_from_image: Tensor) -> Rays:
+    """Cast rays through the same pixels ``[P, 2]`` of every camera (method section 2.6).
+
+    With the upper rows ``[R | t]`` of ``ego_from_image``, which takes ``(u z, v z, z, 1)`` to a
+    point, the origin is ``t`` and the direction ``R (u, v, 1)``.
+
+    Args:
+        pixels: ``[P, 2]``.
+        ego_from_image: ``[N, 4, 4]``.
+
+    Returns:
+        ``N P`` rays, camera by camera.
+    """
+    homogeneous = torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1)
+    directions = torch.einsum('nij,pj->npi', ego_from_image[:, :3, :3], homogeneous)
+    origins = ego_from_image[:, None, :3, 3].expand_as(directions)
+    return Rays(origins.reshape(-1, 3), directions.reshape(-1, 3))
+
 
 def cast_rays(pixels: Tensor, image_from_ego: Tensor) -> Rays:
     """Cast rays through pixels ``[R, 2]`` of cameras ``[R, 3, 4]``.
@@ -57,11 +89,3 @@ def jittered(distances: Tensor, rays: int, generator: torch.Generator) -> Tensor
     ratio = distances[1] / distances[0]
     shift = torch.rand(rays, 1, generator=generator) - 0.5
     return distances * ratio**shift
-
-
-def lattice(height: int, width: int, rows: int, columns: int) -> Tensor:
-    """Return the pixels ``[rows * columns, 2]`` at the centres of equal cells of an image."""
-    v = (torch.arange(rows) + 0.5) * (height / rows) - 0.5
-    u = (torch.arange(columns) + 0.5) * (width / columns) - 0.5
-    grid_v, grid_u = torch.meshgrid(v, u, indexing='ij')
-    return torch.stack([grid_u, grid_v], -1).reshape(-1, 2)

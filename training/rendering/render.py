@@ -1,64 +1,246 @@
-"""Render rays through the decoded field."""
+"""Volume rendering of the paper: bins in the volume's box, NeuS weights (method section 2.6).
+
+The small presets for a CPU render with ``edge_render`` instead: random pixels, few samples whose
+spacing grows with the distance, and a background beyond the volume.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from training.model.selfocc import Field
-from training.presets import NodeGrid
+from training.field import Field
+from training.rendering.bins import Bins
+from training.rendering.color import color_of
+from training.rendering.density import density_weights
 from training.rendering.rays import Rays
-from training.rendering.sampling import extended_sdf, inside, sample_volume
-from training.rendering.weights import bin_centers, sdf_to_weights
+from training.rendering.sampling import sample_volume
+from training.rendering.weights import BinWeights, neus_weights
 
 
-class Rendering(NamedTuple):
-    """What a ray meets.
+@dataclass(frozen=True)
+class Rendering:
+    """What rays meet. Distances are Euclidean from the origin, depths along the optical axis."""
 
-    Attributes:
-        weights: Of the bins ``[R, S]``.
-        background: Weight of what lies beyond the volume ``[R]``.
-        points: Where the bins are ``[R, S, 3]``, in the ego frame.
-        depth: Expected depth along the optical axis ``[R]`` in metres; the background counts as
-            lying where the ray leaves the volume.
-        color: Expected colour ``[R, 3]`` without background.
-    """
-
+    rays: Rays
+    """The rays ``[R]``."""
+    bins: Bins
+    """Their bins ``[R, S]``."""
+    sdf: Tensor
+    """Channel 0 at the samples ``[R, S]``, in metres."""
+    gradient: Tensor | None
+    """Gradient of the distance at the samples ``[3, R, S]``; None of a density."""
+    alpha: Tensor
+    """Opacity of the bins ``[R, S]``."""
     weights: Tensor
-    background: Tensor
-    points: Tensor
-    depth: Tensor
-    color: Tensor
+    """Weights of the bins ``[R, S]``."""
+    accumulation: Tensor
+    """``Σ w [R]``: how much of the ray ends in the volume."""
+    distance: Tensor
+    """Expected distance ``[R]`` in metres."""
+    color: Tensor | None
+    """``[R, 3]``; None of a field without colour. Clamp it to 0..1 to show it."""
+    semantics: Tensor | None
+    """``Σ w softmax(logits) [R, classes]``; None of a field without semantics."""
+
+    @property
+    def depth(self) -> Tensor:
+        """Depth along the optical axis ``[R]`` in metres: distance over ``‖d‖``."""
+        return self.distance / self.rays.lengths()[:, 0]
+
+    @property
+    def sample_depths(self) -> Tensor:
+        """Depth of the middles of the bins ``[R, S]`` in metres."""
+        return self.bins.middles / self.rays.lengths()
+
+    @property
+    def max_depth(self) -> Tensor:
+        """Depth ``[R]`` of the bin in which the weight is densest, ``argmax w/Δ``."""
+        densest = (self.weights / self.bins.widths).argmax(1, keepdim=True)
+        return self.sample_depths.gather(1, densest)[:, 0]
+
+    def normals(self) -> Tensor:
+        """Return ``Σ w g/‖g‖`` at unit length ``[R, 3]``, to look at."""
+        if self.gradient is None:
+            raise ValueError('a density has no normals')
+        directions = F.normalize(self.gradient.detach(), dim=0)
+        return F.normalize(torch.einsum('crs,rs->rc', directions, self.weights.detach()), dim=1)
 
 
-def render(field: Field, rays: Rays, distances: Tensor, sharpness: float) -> Rendering:
-    """Render rays with samples at Euclidean distances ``[R, S]`` from the camera."""
-    depths = distances / rays.directions.norm(dim=-1, keepdim=True)
-    points = along(rays, depths)
-    sdf = sample_volume(field.sdf[None], points, field.grid)[0]
-    sdf = extended_sdf(sdf, points, field.grid)
-    weights, background = sdf_to_weights(sdf, inside(points, field.grid), sharpness)
-    centers = bin_centers(depths)
-    middles = along(rays, centers)
-    color = sample_volume(field.color, middles, field.grid)
-    exits = exit_depth(rays, field.grid).clamp(max=float(distances.max()))
-    depth = (weights * centers).sum(1) + background * exits
-    return Rendering(weights, background, middles, depth, (weights * color).sum(-1).T)
+def render(
+    field: Field,
+    gradient: Tensor | None,
+    rays: Rays,
+    bins: Bins,
+    sharpness: Tensor,
+    *,
+    anneal: float = 1.0,
+    background: Tensor | None = None,
+    chunk_rays: int | None = None,
+    parity: bool = False,
+) -> Rendering:
+    """Render rays through a field.
+
+    Weights ``w`` by ``neus_weights``; distance ``Σ w t_mid / (Σ w + 1e-10)``, within the bins;
+    colour ``Σ w c + (1 - Σ w) b``; semantics ``Σ w softmax(l)``, normalised at each sample and
+    without background.
+
+    Args:
+        field: Distance, colour and semantics.
+        gradient: Gradient volume of the distance ``[3, Y, X, Z]``; None renders channel 0 as a
+            density.
+        rays: ``[R]`` rays.
+        bins: Their bins ``[R, S]``.
+        sharpness: ``inv_s`` in 1/m.
+        anneal: See ``neus_weights``.
+        background: Colour ``b [R, 3]``; None is black. The method draws a new one for every
+            ray, so that only what ends in the volume can explain a colour.
+        chunk_rays: How many rays are sampled at a time; in training each chunk is sampled again
+            in the backward pass instead of being kept.
+        parity: The original samples distance, gradient, colour and semantics at the start of each
+            bin but places them at its middle, a bias of half a bin; here all of it happens at the
+            middle. It also keeps the distance in the range of all rays, here of each ray, and
+            see ``neus_weights``.
+    """
+    volume = field.volume if gradient is None else torch.cat([field.volume, gradient])
+    settings = _Settings(field, gradient is not None, anneal, parity)
+    compose = _composite if chunk_rays is None else _recomputed_composite
+    parts = [
+        compose(settings, volume, Rays(*ray), Bins(*edges), sharpness)
+        for ray, edges in zip(_split(rays, chunk_rays), _split(bins, chunk_rays), strict=True)
+    ]
+    whole = _join(parts)
+    accumulation = whole.weights.sum(1)
+    return Rendering(
+        rays,
+        bins,
+        whole.sdf,
+        whole.gradient,
+        whole.alpha,
+        whole.weights,
+        accumulation,
+        _expected_distance(whole.weights, accumulation, bins, parity=parity),
+        _over(whole.color, accumulation, background),
+        whole.semantics,
+    )
 
 
-def along(rays: Rays, depths: Tensor) -> Tensor:
-    """Return the points ``[R, S, 3]`` at depths ``[R, S]``."""
-    return rays.origins[:, None] + depths[..., None] * rays.directions[:, None]
+class _Settings(NamedTuple):
+    field: Field
+    has_gradient: bool
+    anneal: float
+    parity: bool
 
 
-def exit_depth(rays: Rays, grid: NodeGrid) -> Tensor:
-    """Return the depth ``[R]`` at which rays leave the volume through its sides or ceiling."""
-    directions = torch.where(rays.directions.abs() < 1e-6, 1e-6, rays.directions)
-    low, high = torch.tensor(grid.minimum_m), torch.tensor(grid.maximum_m)
-    wall = torch.where(directions > 0, high, low)
-    depths = (wall - rays.origins) / directions
-    # Downwards there is no exit: below the floor the ground goes on.
-    upward = torch.where(directions[:, 2] > 0, depths[:, 2], 1e6)
-    return torch.minimum(depths[:, :2].amin(1), upward).clamp(min=0)
+class _Composite(NamedTuple):
+    sdf: Tensor
+    gradient: Tensor | None
+    alpha: Tensor
+    weights: Tensor
+    color: Tensor | None
+    semantics: Tensor | None
+
+
+def _recomputed_composite(
+    settings: _Settings, volume: Tensor, rays: Rays, bins: Bins, sharpness: Tensor
+) -> _Composite:
+    """Render some rays without keeping their samples for the backward pass."""
+    result: _Composite = checkpoint(
+        _composite, settings, volume, rays, bins, sharpness, use_reentrant=False
+    )
+    return result
+
+
+def _composite(
+    settings: _Settings, volume: Tensor, rays: Rays, bins: Bins, sharpness: Tensor
+) -> _Composite:
+    """Sample all channels of the volume at once and sum them with their weights."""
+    field, parity = settings.field, settings.parity
+    places = bins.starts if parity else bins.middles
+    samples = sample_volume(volume, rays.at(places), field.grid)
+    sdf, color, semantics, gradient = _channels(samples, settings)
+    alpha, weights = _weights(settings, sdf, gradient, rays, bins, sharpness)
+    return _Composite(
+        sdf,
+        gradient,
+        alpha,
+        weights,
+        None if color is None else torch.einsum('crs,rs->rc', color_of(color), weights),
+        None if semantics is None else torch.einsum('crs,rs->rc', semantics.softmax(0), weights),
+    )
+
+
+def _channels(
+    samples: Tensor, settings: _Settings
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Split samples ``[1 + C + 3, R, S]`` into distance, colour, semantics and gradient."""
+    colors = settings.field.color_channels
+    slopes = 3 if settings.has_gradient else 0
+    classes = len(samples) - 1 - colors - slopes
+    sdf, color, semantics, gradient = torch.split(samples, [1, colors, classes, slopes])
+    return (
+        sdf[0],
+        color if colors else None,
+        semantics if classes else None,
+        gradient if slopes else None,
+    )
+
+
+def _weights(
+    settings: _Settings,
+    sdf: Tensor,
+    gradient: Tensor | None,
+    rays: Rays,
+    bins: Bins,
+    sharpness: Tensor,
+) -> BinWeights:
+    if gradient is None:
+        return density_weights(sdf, bins.widths, sharpness)
+    cosine = torch.einsum('crs,rc->rs', gradient, rays.unit_directions())
+    return neus_weights(
+        sdf, cosine, bins.widths, sharpness, anneal=settings.anneal, parity=settings.parity
+    )
+
+
+def _expected_distance(
+    weights: Tensor, accumulation: Tensor, bins: Bins, *, parity: bool
+) -> Tensor:
+    middles = bins.middles
+    distance = (weights * middles).sum(1) / (accumulation + 1e-10)
+    if parity:
+        return distance.clamp(middles.min(), middles.max())
+    return torch.minimum(torch.maximum(distance, middles[:, 0]), middles[:, -1])
+
+
+def _over(color: Tensor | None, accumulation: Tensor, background: Tensor | None) -> Tensor | None:
+    if color is None or background is None:
+        return color
+    return color + (1 - accumulation)[:, None] * background
+
+
+def _split(tensors: tuple[Tensor, ...], size: int | None) -> list[tuple[Tensor, ...]]:
+    if size is None:
+        return [tensors]
+    return list(zip(*(torch.split(tensor, size) for tensor in tensors), strict=True))
+
+
+def _join(parts: list[_Composite]) -> _Composite:
+    def join(name: str, dimension: int = 0) -> Tensor | None:
+        tensors = [getattr(part, name) for part in parts]
+        return None if tensors[0] is None else torch.cat(tensors, dimension)
+
+    if len(parts) == 1:
+        return parts[0]
+    return _Composite(
+        torch.cat([part.sdf for part in parts]),
+        join('gradient', 1),
+        torch.cat([part.alpha for part in parts]),
+        torch.cat([part.weights for part in parts]),
+        join('color'),
+        join('semantics'),
+    )

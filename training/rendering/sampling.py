@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.presets import NodeGrid
+from training.grid import NodeGrid
 
-
-def to_unit(points: Tensor, grid: NodeGrid) -> Tensor:
-    """Map ego points ``[..., 3]`` so that the grid's range becomes -1..1 on each axis."""
-    low, high = torch.tensor(grid.minimum_m), torch.tensor(grid.maximum_m)
-    return 2 * (points - low) / (high - low) - 1
+# Optional: without numba the CPU takes the same way as other devices.
+_HAS_KERNELS = find_spec('numba') is not None
 
 
 def sample_volume(volume: Tensor, points: Tensor, grid: NodeGrid) -> Tensor:
@@ -26,10 +25,24 @@ def sample_volume(volume: Tensor, points: Tensor, grid: NodeGrid) -> Tensor:
     Returns:
         ``[C, ...]``.
     """
-    unit = to_unit(points, grid).reshape(1, -1, 1, 1, 3)
-    order = unit[..., [2, 0, 1]]  # grid_sample wants the last axis of the volume first
+    index = torch.stack([axis.index_of(points[..., i]) for i, axis in enumerate(grid.axes)], -1)
+    if volume.device.type == 'cpu' and _HAS_KERNELS and not points.requires_grad:
+        return _compiled_lookup(volume, index)
+    # By node indices rather than NodeGrid.to_unit: their last digits are those of the original,
+    # and the normals of rays on which next to nothing accumulates magnify them.
+    unit = index * (2 / (index.new_tensor(grid.nodes) - 1)) - 1
+    # grid_sample wants the last axis of the volume first.
+    order = unit[..., [2, 0, 1]].view(1, -1, 1, 1, 3)
     sampled = F.grid_sample(volume[None], order, align_corners=True, padding_mode='border')
     return sampled.view(len(volume), *points.shape[:-1])
+
+
+def _compiled_lookup(volume: Tensor, index: Tensor) -> Tensor:
+    from training.rendering.sampling_kernels import TrilinearLookup
+
+    nodes = volume.permute(1, 2, 3, 0)
+    sampled: Tensor = TrilinearLookup.apply(nodes, index.view(-1, 3))  # type: ignore[no-untyped-call]
+    return sampled.view(*index.shape[:-1], -1).movedim(-1, 0)
 
 
 def sample_by_gather(volume: Tensor, points: Tensor, grid: NodeGrid) -> Tensor:
@@ -39,7 +52,7 @@ def sample_by_gather(volume: Tensor, points: Tensor, grid: NodeGrid) -> Tensor:
     are faster than a 2-D sampler over whole columns.
     """
     last = torch.tensor([nodes - 1.0 for nodes in grid.nodes])
-    position = torch.minimum((to_unit(points, grid) + 1) * (0.5 * last), last).clamp(min=0)
+    position = torch.minimum((grid.to_unit(points) + 1) * (0.5 * last), last).clamp(min=0)
     corner = torch.minimum(position.floor(), last - 1)
     x, y, z = corner.to(torch.int64).unbind(-1)
     first = (y * volume.shape[1] + x) * volume.shape[2] + z

@@ -5,7 +5,70 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+
+class BinWeights(NamedTuple):
+    """How much each bin of a ray contributes.
+
+    Attributes:
+        alpha: Opacity of each bin ``[R, S]``.
+        weights: Opacity times the transmittance before it ``[R, S]``.
+    """
+
+    alpha: Tensor
+    weights: Tensor
+
+
+def neus_weights(
+    sdf: Tensor,
+    cosine: Tensor,
+    widths: Tensor,
+    sharpness: Tensor,
+    *,
+    anneal: float = 1.0,
+    parity: bool = False,
+) -> BinWeights:
+    """Return the weights of a bin from the distance and its gradient at one place in it.
+
+    Method sections 0.7 and 2.6: with the cosine ``c = d·g`` and the anneal ``a``,
+    ``c̃ = -[(1-a) relu(½ - ½c) + a relu(-c)]``; the distance is taken as linear in the bin,
+    ``Φ_p = σ(inv_s (s - c̃Δ/2))``, ``Φ_n = σ(inv_s (s + c̃Δ/2))``, and
+    ``α = 1 - Φ_n/Φ_p``, ``w_i = α_i Π_{j<i} (1 - α_j)``.
+
+    Args:
+        sdf: ``s [R, S]`` in metres.
+        cosine: ``c [R, S]``: slope of the distance along the ray.
+        widths: ``Δ [R, S]`` in metres.
+        sharpness: ``inv_s`` in 1/m.
+        anneal: ``a``, from 0 to 1 in the first 5000 steps: lets gradients pass before
+            normals have settled.
+        parity: The original computes ``α = clip((Φ_p - Φ_n + 1e-5)/(Φ_p + 1e-5), 0, 1)`` and adds
+            1e-4 to each factor of the transmittance, whereby weights may sum to more than 1; here
+            both are taken through logarithms, without constants.
+    """
+    slope = -((1 - anneal) * F.relu(0.5 - 0.5 * cosine) + anneal * F.relu(-cosine))
+    drop = 0.5 * slope * widths
+    before, after = sharpness * (sdf - drop), sharpness * (sdf + drop)
+    if not parity:
+        return weights_of_passed(F.logsigmoid(after) - F.logsigmoid(before))
+    phi_before, phi_after = torch.sigmoid(before), torch.sigmoid(after)
+    alpha = ((phi_before - phi_after + 1e-5) / (phi_before + 1e-5)).clamp(0, 1)
+    passed = torch.cumprod(1 - alpha + 1e-4, 1)
+    transmittance = torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], 1)
+    return BinWeights(alpha, alpha * transmittance)
+
+
+def weights_of_passed(log_passed: Tensor) -> BinWeights:
+    """Return ``α = 1 - p`` and ``w_i = α_i Π_{j<i} p_j`` of the share ``p`` a bin lets through.
+
+    Args:
+        log_passed: ``log p [R, S]``, at most 0.
+    """
+    alpha = -torch.expm1(log_passed)
+    transmittance = F.pad(log_passed[:, :-1].cumsum(1), (1, 0)).exp()
+    return BinWeights(alpha, alpha * transmittance)
 
 
 class RayWeights(NamedTuple):

@@ -1,50 +1,195 @@
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.errors import SelfOccError
+from training.config import TemporalConfig
 from training.data.augmentation import distort
 from training.data.clip import Clip
 from training.data.sampler import Sampler
-from training.presets import TemporalConfig
 
-CONFIG = TemporalConfig(nearest_source_m=0.3, farthest_source_m=3.0, camera_dropout=0.5)
+CONFIG = TemporalConfig(
+    nearest_m=0.3,
+    farthest_source_m=3.0,
+    sources='log_uniform',
+    both_anchors=True,
+    current_share=0.4,
+    previous_share=0.3,
+    camera_dropout=0.5,
+)
+PUBLISHED = TemporalConfig(
+    current_share=0.2,
+    previous_share=0.3,
+    nearest_m=0.4,
+    farthest_previous_m=2.0,
+    farthest_next_m=3.0,
+    sources='nearest',
+)
 
 
 def straight_drive(step_m: float = 0.5, frames: int = 16) -> Clip:
     """A vehicle that drives along x; the pixels of a frame are its number."""
     poses = np.tile(np.eye(4), (frames, 1, 1))
     poses[:, 0, 3] = step_m * np.arange(frames)
-    images = np.arange(frames, dtype=np.uint8).reshape(-1, 1, 1, 1, 1)
+    numbers = np.arange(frames, dtype=np.uint8).reshape(-1, 1, 1, 1, 1)
+    small, large = nuscenes_like_rig(8, 4), nuscenes_like_rig(16, 8)
     return Clip(
         name='straight',
         stamps_ns=np.arange(frames, dtype=np.int64) * 10**8,
-        images=np.broadcast_to(images, (frames, 6, 4, 8, 3)).copy(),
-        input_from_ego=np.stack([camera.image_from_ego for camera in nuscenes_like_rig(8, 4)]),
+        images=np.broadcast_to(numbers, (frames, 6, 4, 8, 3)).copy(),
+        supervision_images=np.broadcast_to(numbers, (frames, 6, 8, 16, 3)).copy(),
+        input_from_ego=np.stack([camera.image_from_ego for camera in small]),
+        supervision_from_ego=np.stack([camera.image_from_ego for camera in large]),
         world_from_ego=poses,
         world_from_ego_at_shutter=np.repeat(poses[:, None], 6, axis=1),
     )
 
 
+def frames_of(view) -> list[int]:
+    """The frame that the image of each camera is from."""
+    return [int(image[0, 0, 0]) for image in view.images]
+
+
 def frame_of(view) -> int:
-    return int(view.images[0, 0, 0, 0])
+    (frame,) = set(frames_of(view))
+    return frame
+
+
+def own(sample):
+    return sample.supervisions[0][1]
 
 
 def test_sources_lie_on_both_sides_within_the_limits():
     sampler = Sampler([straight_drive()], CONFIG, seed=1)
     ways = []
     for step in range(100):
-        for supervision in sampler.draw(step).supervisions:
+        for _, supervision in sampler.draw(step).supervisions:
             anchor = frame_of(supervision.anchor)
             earlier, later = (frame_of(source) for source in supervision.sources)
             assert earlier < anchor < later
             ways += [0.5 * (anchor - earlier), 0.5 * (later - anchor)]
-    assert min(ways) >= CONFIG.nearest_source_m
+    assert min(ways) >= CONFIG.nearest_m
     assert max(ways) <= CONFIG.farthest_source_m
     assert len(set(ways)) > 3
+
+
+def test_the_published_form_draws_one_anchor_by_the_shares():
+    sampler = Sampler([straight_drive(frames=30)], PUBLISHED, seed=1)
+    sides: Counter[float] = Counter()
+    for step in range(600):
+        sample = sampler.draw(step)
+        ((share, supervision),) = sample.supervisions
+        assert share == 1
+        way_m = 0.5 * (frame_of(supervision.anchor) - frame_of(sample.current))
+        assert -2.0 <= way_m <= 3.0
+        sides[np.sign(way_m)] += 1
+    assert sides[-1] / 600 == pytest.approx(0.3, abs=0.07)
+    assert sides[0] / 600 == pytest.approx(0.2, abs=0.07)
+    assert sides[1] / 600 == pytest.approx(0.5, abs=0.07)
+
+
+def test_an_anchor_beyond_the_limits_is_never_drawn_and_one_within_is():
+    sampler = Sampler([straight_drive(frames=30)], PUBLISHED, seed=1)
+    drawn = set()
+    for step in range(600):
+        sample = sampler.draw(step)
+        drawn.add(frame_of(own(sample).anchor) - frame_of(sample.current))
+    assert drawn == set(range(-4, 7))
+
+
+def test_a_drive_with_anchors_on_one_side_only_uses_those():
+    config = replace(PUBLISHED, current_share=0.0, previous_share=1.0)
+    sampler = Sampler([straight_drive(frames=6)], config, seed=1)
+    for step in range(20):
+        sample = sampler.draw(step)
+        assert frame_of(own(sample).anchor) < frame_of(sample.current)
+
+
+def test_no_anchor_at_all_is_refused():
+    config = replace(PUBLISHED, current_share=0.0)
+    with pytest.raises(SelfOccError, match='no frame of the video has an anchor'):
+        Sampler([straight_drive(frames=3)], config, seed=1)
+
+
+def test_nearest_sources_are_the_nearest_candidates_of_the_anchor():
+    sampler = Sampler([straight_drive(step_m=0.15, frames=40)], PUBLISHED, seed=1)
+    for step in range(30):
+        supervision = own(sampler.draw(step))
+        anchor = frame_of(supervision.anchor)
+        assert [frame_of(source) - anchor for source in supervision.sources] == [-3, 3]
+
+
+def test_gaussian_sources_are_drawn_for_each_camera_around_half_a_metre():
+    config = replace(PUBLISHED, sources='gaussian', nearest_m=0.05)
+    sampler = Sampler([straight_drive(step_m=0.1, frames=250)], config, seed=1)
+    ways_m, differs = [], 0
+    for step in range(200):
+        supervision = own(sampler.draw(step))
+        anchor = frame_of(supervision.anchor)
+        for sign, source in zip((-1, 1), supervision.sources, strict=True):
+            frames = frames_of(source)
+            differs += len(set(frames)) > 1
+            ways_m += [0.1 * sign * (frame - anchor) for frame in frames]
+    assert differs > 300  # of 400
+    possible_m = 0.1 * np.arange(1, 31)
+    p = np.exp(-0.5 * ((possible_m - 0.5) / 0.5) ** 2)
+    assert np.mean(ways_m) == pytest.approx(np.average(possible_m, weights=p), abs=0.03)
+    assert np.mean(np.array(ways_m) > 1.05) == pytest.approx(p[10:].sum() / p.sum(), abs=0.03)
+
+
+def test_a_source_of_another_frame_is_projected_with_that_frames_pose():
+    sampler = Sampler(
+        [straight_drive()], replace(PUBLISHED, sources='gaussian', nearest_m=0.5), seed=1
+    )
+    rig = nuscenes_like_rig(16, 8)
+    for step in range(20):
+        sample = sampler.draw(step)
+        earlier, current = own(sample).sources[0], frame_of(sample.current)
+        for camera, frame, projection in zip(
+            rig, frames_of(earlier), earlier.image_from_ego, strict=True
+        ):
+            moved = np.array([10.0 - 0.5 * (frame - current), 1.0, 1.5, 1.0])
+            expected = camera.image_from_ego @ moved
+            actual = projection.numpy() @ np.array([10.0, 1.0, 1.5, 1.0])
+            np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_supervising_images_have_their_own_size_and_labels():
+    clip = straight_drive()
+    labels = clip.supervision_images[..., 0]
+    sampler = Sampler([replace(clip, supervision_labels=labels)], PUBLISHED, seed=1)
+    sample = sampler.draw(0)
+    anchor = own(sample).anchor
+    assert sample.current.images.shape == (6, 4, 8, 3)
+    assert anchor.images.shape == (6, 8, 16, 3)
+    assert torch.equal(anchor.labels, anchor.images[..., 0])
+    assert sample.current.labels is None
+
+
+def test_both_anchors_share_the_rays():
+    sample = Sampler([straight_drive()], CONFIG, seed=1).draw(0)
+    assert [share for share, _ in sample.supervisions] == [0.4, pytest.approx(0.6)]
+    assert frame_of(own(sample).anchor) == frame_of(sample.current)
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'current_share': 0.8, 'previous_share': 0.3},
+        {'current_share': -0.1},
+        {'nearest_m': 0.0},
+        {'nearest_m': 2.5},
+    ],
+)
+def test_impossible_configurations_are_refused(changes):
+    with pytest.raises(SelfOccError, match='must lie'):
+        replace(PUBLISHED, **changes)
 
 
 def test_a_step_draws_the_same_sample_whenever_it_is_asked():
@@ -61,11 +206,11 @@ def test_neighbouring_anchors_stay_in_reach_and_are_seen_from_the_input():
     sampler = Sampler([straight_drive()], CONFIG, seed=1)
     for step in range(50):
         sample = sampler.draw(step)
-        current, anchor = frame_of(sample.current), frame_of(sample.supervisions[1].anchor)
+        current, anchor = frame_of(sample.current), frame_of(sample.supervisions[1][1].anchor)
         assert abs(current - anchor) <= CONFIG.anchor_reach
         ahead = torch.tensor([10.0, 0.0, 1.5, 1.0])
-        depth = (sample.supervisions[1].anchor.image_from_ego[0] @ ahead)[2]
-        camera_x_m = nuscenes_like_rig(8, 4)['front'].ego_from_camera[0, 3]
+        depth = (sample.supervisions[1][1].anchor.image_from_ego[0] @ ahead)[2]
+        camera_x_m = nuscenes_like_rig(16, 8)['front'].ego_from_camera[0, 3]
         assert float(depth) == pytest.approx(10 - camera_x_m - 0.5 * (anchor - current), abs=1e-4)
 
 

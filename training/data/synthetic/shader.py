@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.synthetic.atlas import PackedTextures
-from training.data.synthetic.jit import compiled
+from training.jit import compiled
 from training.data.synthetic.road_paint import METRES_PER_TEXEL
 from training.data.synthetic.surface_table import SurfaceTable
 

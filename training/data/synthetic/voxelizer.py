@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.synthetic.jit import compiled
+from training.jit import compiled
 
 FloatArray = NDArray[np.float64]
 # Columns are probed a hair beside their centre, so that no probe runs along an edge.

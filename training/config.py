@@ -1,0 +1,301 @@
+"""Typed configuration of everything that defines a training run but its data.
+
+Section numbers refer to the description of the method in docs/method.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from selfocc_core.errors import SelfOccError
+from selfocc_core.voxels import VoxelGrid
+from training.grid import NodeGrid
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """The images."""
+
+    cameras: int = 6
+    """Cameras of the rig; fewer may be present."""
+    height: int = 384
+    """Rows of the network input, a multiple of 32 or padded to one."""
+    width: int = 800
+    """Columns of the network input."""
+    supervision_height: int = 768
+    """Rows of the images that supervise."""
+    supervision_width: int = 1600
+    """Columns of the images that supervise."""
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """ResNet and feature pyramid (section 2.2)."""
+
+    depth: Literal[18, 34, 50, 101] = 50
+    """Layers of the ResNet."""
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+    """Width of the blocks of its four stages."""
+    frozen_stem: bool = True
+    """Keep the first convolution and its norm as the loaded weights have them."""
+    levels: int = 4
+    """Levels of the feature pyramid, finest (stride 4) first."""
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Queries on planes that attend to each other and to the images (sections 2.3, 2.4)."""
+
+    view: Literal['tpv', 'bev'] = 'tpv'
+    """Three planes, or the top plane only."""
+    dim: int = 96
+    """Channels of the pyramid and of the queries."""
+    heads: int = 6
+    """Heads of the deformable attention."""
+    layers: int = 4
+    """Encoder layers."""
+    top_anchors: int = 8
+    """Reference points on the pillar of a query of the top plane."""
+    side_anchors: int = 48
+    """Reference points on the line of a query of a side plane."""
+    self_points: int = 12
+    """Points for each plane and head at which planes look at each other; 0: they do not."""
+    feedforward: int = 192
+    """Hidden channels of the feed-forward network."""
+    dropout: float = 0.1
+    """Dropout after each attention and in the feed-forward network."""
+    position_frequencies: int = 12
+    """Frequencies of the positional encoding; 0: none."""
+    token_embeddings: bool = True
+    """Add a learned vector for each camera slot and pyramid level to the image features. Without
+    them the cameras of a rig may come in any order and number."""
+    query_std: float = 1.0
+    """Standard deviation of the initial queries."""
+    checkpoint: bool = False
+    """Recompute each layer in the backward pass instead of keeping its activations."""
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """From features to signed distance, colour and semantics (section 2.5)."""
+
+    kind: Literal['mlp', 'convolutions'] = 'mlp'
+    """``mlp``: the method's, at every node. ``convolutions``: ours for small networks, which
+    starts as the ground plane and decodes several nodes along z for each node of features."""
+    color: bool = True
+    """Decode colour."""
+    classes: int = 0
+    """Semantic classes; 0: none."""
+    layers: int = 2
+    """Linear layers of the MLP."""
+    chunk_nodes: int = 32768
+    """Nodes decoded at a time by the MLP; in training each chunk is recomputed backwards."""
+    volume_channels: int = 32
+    """Convolutions: channels of the features in the volume."""
+    refinements: int = 2
+    """Convolutions: how many of 3x3x3."""
+    subdivide_z: int = 1
+    """Convolutions: field nodes for each feature node along z."""
+    ground_cap_m: float = 1.0
+    """Convolutions: the field starts as the ground plane, at most this far from it."""
+    lift: bool = False
+    """Convolutions: add the image features at each node's own projection."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network (section 2)."""
+
+    input: InputConfig = field(default_factory=InputConfig)
+    """Images."""
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    """ResNet and feature pyramid."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """Planes of queries."""
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    """Features to field."""
+    grid: NodeGrid = field(default_factory=NodeGrid)
+    """Nodes of the planes and of the volume (section 1)."""
+    parity: bool = False
+    """Compute what the original computes, its quirks included (docs/method.md lists them). Needed
+    for its published weights."""
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What the exported model gives."""
+
+    grid: VoxelGrid = field(
+        default_factory=lambda: VoxelGrid((-25.6, -25.6, -2.0), (25.6, 25.6, 4.4), (128, 128, 16))
+    )
+    """Voxels of the occupancy output, in the ego frame."""
+    depth_height: int = 24
+    """Rows of the depth lattice."""
+    depth_width: int = 44
+    """Columns of the depth lattice."""
+    depth_samples: int = 64
+    """Samples on each ray of the depth lattice, evenly in the logarithm of the distance."""
+    depth_near_m: float = 0.8
+    """Distance of the first sample."""
+    depth_far_m: float = 45.0
+    """Distance of the last sample; stands for "nothing met"."""
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """Volume rendering during training (section 2.6)."""
+
+    rays: Literal['lattice', 'pixels'] = 'lattice'
+    """``lattice``: the method's, a lattice of random stride and place in every image. ``pixels``:
+    ours for small networks, single random pixels with samples evenly in log distance."""
+    rows: int = 48
+    """Lattice: rays along v."""
+    columns: int = 100
+    """Lattice: rays along u."""
+    samples: int = 256
+    """Samples on a ray."""
+    weights: Literal['neus', 'density'] = 'neus'
+    """What turns the field into opacity: signed distance (NeuS), or a plain density."""
+    anneal_steps: int = 5000
+    """Steps until only surfaces that a ray enters are opaque (NeuS's cosine anneal)."""
+    pixel_count: int = 2048
+    """Pixels: rays of a training step, over all cameras."""
+    near_m: float = 0.8
+    """Pixels: distance of the first sample."""
+    far_m: float = 45.0
+    """Pixels: distance of the last sample."""
+    sharpness: Literal['learned', 'scheduled'] = 'learned'
+    """``inv_s`` of NeuS: a parameter ``exp(10 v)`` from v = 0.1, or a geometric schedule."""
+    sharpness_start: float = 2.718281828
+    """``inv_s`` at the first step, in 1/m."""
+    sharpness_end: float = 40.0
+    """Scheduled: ``inv_s`` at the last step."""
+    checkpoint: bool = False
+    """Render camera by camera and recompute in the backward pass instead of keeping samples."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Losses and their weights (section 3); a weight of 0 leaves the loss out."""
+
+    photometric_form: Literal['combined', 'separate', 'reprojection', 'proposals'] = 'combined'
+    """``combined`` and ``separate``: MVS-embedded, the method's for surround and single cameras.
+    ``reprojection``: of the rendered depth only, the baseline. ``proposals``: ours, for single
+    pixels."""
+    automask: bool = True
+    """Leave out pixels that match better if nothing moves."""
+    photometric: float = 1.0
+    """Weight of the photometric loss."""
+    rgb: float = 0.1
+    """Weight of rendered colour."""
+    eikonal: float = 0.1
+    """Weight of ``(|g| - 1)^2``."""
+    hessian: float = 0.01
+    """Weight of the second derivatives."""
+    compact_hessian: bool = False
+    """Use the [1, -2, 1] stencil for the pure second derivatives."""
+    sparsity_form: Literal['soft', 'surface', 'hard', 'adaptive', 'nodes'] = 'soft'
+    """``soft``: relu(-s) on a shifted lattice. ``surface``: sech^2. ``hard``: occupied share.
+    ``adaptive``: behind the surface. ``nodes``: relu(-s) at every node."""
+    sparsity: float = 0.0
+    """Weight of sparsity."""
+    smoothness: float = 0.0
+    """Weight of edge-aware smoothness of depth."""
+    semantic_form: Literal['cross_entropy', 'binary'] = 'cross_entropy'
+    """Form of the semantic loss."""
+    semantic: float = 0.0
+    """Weight of semantics."""
+    swept_volume: float = 0.0
+    """Weight of free space where the vehicle itself drove (ours)."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Optimisation (section 5)."""
+
+    steps: int = 12 * 3516
+    """Training steps, of one frame set on each device."""
+    learning_rate: float = 1e-4
+    """Peak of the schedule."""
+    backbone_factor: float = 0.1
+    """Learning rate of the backbone relative to the rest."""
+    schedule: Literal['step', 'cosine'] = 'step'
+    """After the warm-up: one drop by ten, or cosine."""
+    drop_at: int = 9 * 3516
+    """Step of the drop."""
+    final_learning_rate: float = 1e-6
+    """Cosine: learning rate at the last step."""
+    warm_up: int = 1000
+    """Steps of linear warm-up."""
+    first_learning_rate: float = 1e-6
+    """Learning rate at the first step of the warm-up."""
+    weight_decay: float = 0.01
+    """Of AdamW."""
+    clip_norm: float = 35.0
+    """Largest norm of the gradient."""
+
+
+@dataclass(frozen=True)
+class TemporalConfig:
+    """Which frames supervise (section 4). Distances are driven, along the path."""
+
+    current_share: float = 1 / 3
+    """Probability that the input's own moment is the anchor, from which rays are cast."""
+    previous_share: float = 1 / 3
+    """Probability that an earlier moment is; the rest is for later ones."""
+    nearest_m: float = 0.4
+    """Shortest distance between a frame and its candidates."""
+    farthest_previous_m: float = 30.0
+    """Longest distance of earlier candidates."""
+    farthest_next_m: float = 30.0
+    """Longest distance of later candidates."""
+    sources: Literal['gaussian', 'nearest', 'log_uniform'] = 'gaussian'
+    """How the frames that an anchor is matched with are chosen among its candidates: around 0.5 m
+    with a deviation of 0.5 m, for each camera of its own; the nearest; or at a distance drawn
+    evenly in the logarithm up to ``farthest_source_m``."""
+    farthest_source_m: float = 30.0
+    """Longest distance between an anchor and its sources (log_uniform)."""
+    both_anchors: bool = False
+    """Ours: take part of the rays from the own moment and part from a neighbour in every step,
+    ``current_share`` of them from the own one, instead of drawing one of the two."""
+    anchor_reach: int = 2
+    """With ``both_anchors``: how many frames away the neighbour may be."""
+    camera_dropout: float = 0.0
+    """Probability that a camera is missing from the input."""
+
+    def __post_init__(self) -> None:
+        next_share = 1 - self.current_share - self.previous_share
+        if min(self.current_share, self.previous_share, next_share) < -1e-9:
+            raise SelfOccError(
+                f'the shares of current and previous anchors ({self.current_share:g} and '
+                f'{self.previous_share:g}) must lie in 0..1 and add to at most 1'
+            )
+        farthest_m = min(self.farthest_previous_m, self.farthest_next_m, self.farthest_source_m)
+        if not 0 < self.nearest_m <= farthest_m:
+            raise SelfOccError(
+                f'the nearest candidate ({self.nearest_m:g} m) must lie between 0 and the '
+                f'farthest ({farthest_m:g} m)'
+            )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Everything that defines a training run but its data."""
+
+    name: str
+    """Name of the configuration."""
+    summary: str = ''
+    """What it is for, in one line."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The network."""
+    output: OutputConfig = field(default_factory=OutputConfig)
+    """The exported model."""
+    render: RenderConfig = field(default_factory=RenderConfig)
+    """Volume rendering."""
+    losses: LossConfig = field(default_factory=LossConfig)
+    """Losses."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """Optimisation."""
+    temporal: TemporalConfig = field(default_factory=TemporalConfig)
+    """Supervising frames."""

@@ -1,0 +1,1 @@
+"""Comparison with recorded arrays of the original system, number by number."""

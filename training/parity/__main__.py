@@ -1,0 +1,79 @@
+"""Compare this implementation with a recording of the original.
+
+    python -m training.parity FILE.npz [--json]
+
+Prints every comparison with its relative error; exits with 1 if any array disagrees or if the file
+is not usable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from selfocc_core.errors import SelfOccError
+from training.parity.comparison import Comparison
+from training.parity.network import RecordedNetwork
+from training.parity.recording import Recording, read_recording
+from training.parity.rendering import (
+    compare_all,
+    losses,
+    recorded_variance,
+    recorded_volume,
+    render_volume,
+    total_loss,
+)
+
+
+def compare(recording: Recording) -> Iterator[Comparison]:
+    """Yield every comparison that the recording allows.
+
+    Rendering and losses start from the recorded volume, so that an error shows where it is made;
+    gradients of the parameters go through the whole network.
+    """
+    network = RecordedNetwork(recording)
+    yield from network.compare_geometry()
+    for phase in ('eval', 'train'):
+        yield from network.compare_network(phase)
+        yield from network.compare_occupancy(phase)
+        volume, variance = recorded_volume(recording, phase), recorded_variance(recording, phase)
+        yield from compare_all(recording, phase, volume, variance)
+    rendered = render_volume(recording, 'train', network.volume, network.model.sharpness.exponent)
+    total = total_loss(recording, 'train', losses(recording, 'train', rendered))
+    yield from network.compare_parameter_gradients(total)
+
+
+def main() -> int:
+    """Run the program and return its exit status."""
+    parser = argparse.ArgumentParser(prog='python -m training.parity', description=__doc__)
+    parser.add_argument('file', type=Path, help='recorded arrays (.npz)')
+    parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
+    options = parser.parse_args()
+    try:
+        comparisons = list(compare(read_recording(options.file)))
+    except SelfOccError as error:
+        print(f'training.parity: {error}', file=sys.stderr)
+        return 1
+    print(_as_json(comparisons) if options.json else _as_table(comparisons))
+    return 0 if all(comparison.agrees for comparison in comparisons) else 1
+
+
+def _as_table(comparisons: list[Comparison]) -> str:
+    lines = [
+        f'{"" if c.agrees else "DISAGREES":9} {c.relative_error:9.1e}  {c.name}'
+        for c in comparisons
+    ]
+    wrong = sum(not c.agrees for c in comparisons)
+    return '\n'.join([*lines, f'{len(comparisons)} comparisons, {wrong} disagree'])
+
+
+def _as_json(comparisons: list[Comparison]) -> str:
+    entries = [{**c._asdict(), 'agrees': c.agrees} for c in comparisons]
+    return json.dumps({'agrees': all(c.agrees for c in comparisons), 'comparisons': entries})
+
+
+if __name__ == '__main__':
+    sys.exit(main())

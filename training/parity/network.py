@@ -1,0 +1,236 @@
+"""The network beside the recorded arrays: from backbone features to the volume, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from selfocc_core.errors import SelfOccError
+from training.config import (
+    BackboneConfig,
+    DecoderConfig,
+    EncoderConfig,
+    InputConfig,
+    ModelConfig,
+)
+from training.field import Field
+from training.grid import NodeGrid
+from training.losses.sparsity import uniform_sdf
+from training.model.cross_view_attention import CrossViewAttention
+from training.model.encoder import Encoder, EncoderLayer
+from training.model.planes import planes_of
+from training.model.selfocc import SelfOcc
+from training.official_weights import NOT_PARAMETERS, to_our_names, translate
+from training.parity.comparison import GRADIENT, Comparison, relative_error
+from training.parity.recording import Phase, Recording
+from training.rendering.sampling import sample_volume
+
+LEVELS = 4
+_PLANE_NAMES = ('hw', 'zh', 'wz')
+
+
+def model_config(recording: Recording) -> ModelConfig:
+    """Return the configuration of the recorded network."""
+    encoder = recording.setting('model', 'encoder')
+    layer = encoder['transformerlayers'][0]
+    cross_view, image = layer['attn_cfgs']
+    zh, wz, hw = image['num_points']
+    if zh != wz:
+        raise SelfOccError('the recording has side planes with different numbers of anchors')
+    head = recording.setting('model', 'head')
+    color = min(3, head['color_dims'])
+    return ModelConfig(
+        input=InputConfig(cameras=encoder['num_cams']),
+        backbone=BackboneConfig(
+            depth=recording.setting('model', 'img_backbone', 'depth'),
+            frozen_stem=recording.setting('model', 'img_backbone', 'frozen_stages') >= 0,
+            levels=encoder['num_feature_levels'],
+        ),
+        encoder=EncoderConfig(
+            dim=encoder['embed_dims'],
+            heads=image['num_heads'],
+            layers=encoder['num_layers'],
+            top_anchors=hw,
+            side_anchors=zh,
+            self_points=cross_view['num_points'],
+            feedforward=layer['feedforward_channels'],
+            dropout=layer['ffn_dropout'],
+            position_frequencies=encoder['positional_encoding']['num_freqs'][0],
+        ),
+        decoder=DecoderConfig(
+            color=color > 0, classes=head['color_dims'] - color, layers=head['density_layers']
+        ),
+        grid=recording.grid,
+        parity=True,
+    )
+
+
+class RecordedNetwork:
+    """A network with the recorded weights.
+
+    Args:
+        recording: The recorded arrays.
+
+    Raises:
+        SelfOccError: Weights are missing or left over.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.model = SelfOcc(model_config(recording))
+        weights = {
+            name.removeprefix('w/'): recording.array(name)
+            for name in recording.arrays
+            if name.startswith('w/')
+        }
+        unknown = [name for name in weights if not translate(name) and name not in NOT_PARAMETERS]
+        ours = {name: torch.from_numpy(w) for name, w in to_our_names(weights).items()}
+        missing, _ = self.model.load_state_dict(ours, strict=False)
+        without_backbone = [name for name in missing if not name.startswith('backbone.')]
+        self.has_backbone = len(without_backbone) == len(missing)
+        if unknown or without_backbone:
+            raise SelfOccError(
+                f'the recorded weights do not fit the network: {unknown + without_backbone}'
+            )
+
+    def compare_geometry(self) -> Iterator[Comparison]:
+        """Compare what depends on grid and calibration only."""
+        recording, encoder = self.recording, self.model.encoder
+        mask = torch.ones(1, len(recording.array('in/meta_lidar2img')), dtype=torch.bool)
+        places = encoder.project_anchors(self._image_from_ego(), mask, self._image_size())
+        actual: dict[str, Tensor] = {}
+        for plane, name, place in zip(planes_of('tpv'), _PLANE_NAMES, places, strict=True):
+            anchors = encoder.get_buffer(f'{plane.name}_anchors')
+            actual[f'mid/ref_3d_{name}'] = anchors.transpose(0, 1)
+            actual[f'mid/pos_{name}'] = encoder.positions[plane.name]()
+            actual[f'mid/refcam_{name}'] = place.references
+            actual[f'mid/refmask_{name}'] = place.visible
+        references = _cross_view(encoder).references
+        yield from self._compare(actual | {'mid/cross_view_ref_points': references})
+
+    def compare_network(self, phase: Phase) -> Iterator[Comparison]:
+        """Compare features, planes and volume; leaves the volume in ``self.volume``."""
+        self.model.train(phase == 'train')
+        with torch.set_grad_enabled(phase == 'train'), _Watched(self.model) as watched:
+            features = self._features(phase)
+            pyramid = [level[None] for level in self.model.neck(features)]
+            cameras = torch.ones(1, len(features[0]), dtype=torch.bool)
+            planes = self.model.encoder(
+                pyramid, self._image_from_ego(), cameras, self._image_size()
+            )
+            volume = self.model.decoder(planes)
+        self.volume: Tensor = volume[0]
+        named = {
+            **{f'backbone_{i}': feature for i, feature in enumerate(features)},
+            **{f'fpn_{i}': level for i, level in enumerate(pyramid)},
+            **watched.arrays,
+            **{f'tpv_{i}': plane for i, plane in enumerate(planes)},
+            'volume': volume,
+            'inv_s': self.model.sharpness(),
+        }
+        named = {name: value.reshape(_shape(self.recording, f'{phase}/{name}', value))
+                 for name, value in named.items()}  # fmt: skip
+        yield from self._compare({f'{phase}/{name}': value for name, value in named.items()})
+
+    def compare_occupancy(self, phase: Phase) -> Iterator[Comparison]:
+        """Compare distance and logits between the nodes, where occupancy is read off."""
+        if f'{phase}/occ_xyz' not in self.recording:
+            return
+        grid = self.recording.grid
+        rows, columns, layers = self.recording.array(f'{phase}/occ_sdf').shape
+        # Both ends included: the original does not take the centres of the voxels.
+        points = NodeGrid.box(
+            grid.minimum_m, grid.maximum_m, (columns, rows, layers)
+        ).node_positions()
+        field = Field(self.volume, grid, self.model.config.decoder.color * 3)
+        logits = sample_volume(field.semantics, points, grid) if len(field.semantics) else None
+        actual = {f'{phase}/occ_xyz': points, f'{phase}/occ_sdf': uniform_sdf(field, points)}
+        if logits is not None:
+            actual[f'{phase}/occ_logits'] = logits.permute(1, 2, 3, 0)
+        yield from self._compare(actual)
+
+    def compare_parameter_gradients(self, total_loss: Tensor) -> Iterator[Comparison]:
+        """Compare the gradient of the summed losses with respect to every recorded parameter."""
+        self.model.zero_grad(set_to_none=True)
+        total_loss.backward()
+        parameters = dict(self.model.named_parameters())
+        for key in self.recording.arrays:
+            ours = translate(key.removeprefix('grad/')) if key.startswith('grad/') else None
+            if not key.startswith('grad/'):
+                continue
+            gradient = parameters[ours].grad if ours in parameters else None
+            expected = self.recording.array(key)
+            error = float('inf') if gradient is None else relative_error(gradient, expected)
+            yield Comparison(key, error, GRADIENT)
+
+    def _features(self, phase: Phase) -> list[Tensor]:
+        """Return the recorded features, or our backbone's where its weights are recorded."""
+        if not self.has_backbone:
+            return [self.recording.tensor(f'{phase}/backbone_{i}')[0] for i in range(LEVELS)]
+        features: list[Tensor] = self.model.backbone(self.recording.tensor('in/imgs')[0])
+        return features
+
+    def _image_from_ego(self) -> Tensor:
+        return self.recording.tensor('in/meta_lidar2img')[None, :, :3]
+
+    def _image_size(self) -> tuple[int, int]:
+        height, width = self.recording.array('in/meta_img_shape').tolist()[:2]
+        return int(height), int(width)
+
+    def _compare(self, actual: dict[str, Tensor]) -> Iterator[Comparison]:
+        for key, value in actual.items():
+            if key in self.recording:
+                yield Comparison(key, relative_error(value, self.recording.array(key)))
+
+
+def _shape(recording: Recording, key: str, value: Tensor) -> Any:
+    """Return the recorded shape if it holds as many values: planes may be flattened."""
+    recorded = recording.arrays.get(key)
+    fits = recorded is not None and recorded.size == value.numel()
+    return recorded.shape if recorded is not None and fits else value.shape
+
+
+def _first_layer(encoder: Encoder) -> EncoderLayer:
+    return cast('EncoderLayer', encoder.layers[0])
+
+
+def _cross_view(encoder: Encoder) -> CrossViewAttention:
+    """Return the first cross-view attention; the original always has one."""
+    return cast('CrossViewAttention', _first_layer(encoder).cross_view)
+
+
+class _Watched:
+    """Collects what the layers of the encoder compute."""
+
+    def __init__(self, model: SelfOcc) -> None:
+        self.arrays: dict[str, Tensor] = {}
+        self.encoder = model.encoder
+
+    def __enter__(self) -> _Watched:
+        watched: dict[str, nn.Module] = {'enc_layer0_selfattn': _cross_view(self.encoder)}
+        for j, attention in enumerate(_first_layer(self.encoder).image.values()):
+            watched[f'enc_layer0_crossattn_plane{j}'] = attention
+        self.handles = [m.register_forward_hook(self._keep(n)) for n, m in watched.items()]
+        for i, layer in enumerate(self.encoder.layers):
+            self.handles.append(layer.register_forward_hook(self._keep_planes(i)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def _keep(self, name: str) -> Any:
+        def hook(_module: object, _inputs: object, output: Tensor) -> None:
+            self.arrays[name] = output
+
+        return hook
+
+    def _keep_planes(self, layer: int) -> Any:
+        def hook(_module: object, _inputs: object, output: Tensor) -> None:
+            for j, plane in enumerate(self.encoder.unflatten(output)):
+                self.arrays[f'enc_layer{layer}_plane{j}'] = plane
+
+        return hook

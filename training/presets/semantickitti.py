@@ -1,0 +1,80 @@
+"""The published configurations for SemanticKITTI: one camera that looks ahead.
+
+What a preset does not say, because the reader of a dataset decides it (sections 1 and 2.1): the
+frame of the volume (x to the right, y ahead, z up, at the LiDAR) and the crop from the top left.
+Not covered: KITTI's own mean and deviation of colours, ours are ImageNet's (they differ by less
+than one of 255). The schedule is published in epochs; their length here is one pass over the
+19130 frames of the training sequences on 8 devices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from selfocc_core.voxels import VoxelGrid
+from training.config import InputConfig
+from training.grid import NodeGrid
+from training.presets.nuscenes import NUSCENES_OCC
+
+STEPS_PER_EPOCH = 2391
+
+SEMANTICKITTI_OCC = replace(
+    NUSCENES_OCC,
+    name='semantickitti_occ',
+    summary='occupancy from one camera, SemanticKITTI, 21.97 IoU published',
+    model=replace(
+        NUSCENES_OCC.model,
+        input=InputConfig(
+            cameras=1, height=352, width=1216, supervision_height=352, supervision_width=1216
+        ),
+        decoder=replace(NUSCENES_OCC.model.decoder, classes=0),
+        grid=NodeGrid.box((-25.6, 0.0, -2.0), (25.6, 51.2, 4.4), (257, 257, 33)),
+    ),
+    output=replace(
+        NUSCENES_OCC.output,
+        grid=VoxelGrid((-25.6, 0.0, -2.0), (25.6, 51.2, 4.4), (256, 256, 32)),
+        depth_height=44,
+        depth_width=152,
+    ),
+    render=replace(NUSCENES_OCC.render, rows=55, columns=190),
+    losses=replace(
+        NUSCENES_OCC.losses,
+        photometric_form='separate',
+        hessian=0.1,
+        compact_hessian=True,
+        sparsity_form='soft',
+        sparsity=0.005,
+        semantic=0.0,
+    ),
+    optimizer=replace(
+        NUSCENES_OCC.optimizer,
+        steps=24 * STEPS_PER_EPOCH,
+        learning_rate=1e-3,
+        schedule='cosine',
+        final_learning_rate=1e-6,
+    ),
+    temporal=replace(
+        NUSCENES_OCC.temporal,
+        current_share=1 / 3,
+        previous_share=0.4 / 3,
+        farthest_previous_m=10.0,
+        farthest_next_m=40.0,
+        sources='nearest',
+    ),
+)
+
+SEMANTICKITTI_NOVEL_DEPTH = replace(
+    SEMANTICKITTI_OCC,
+    name='semantickitti_novel_depth',
+    summary='depth from other viewpoints than the input, SemanticKITTI, 0.156 AbsRel published',
+    model=replace(
+        SEMANTICKITTI_OCC.model,
+        input=InputConfig(
+            cameras=1, height=370, width=1216, supervision_height=370, supervision_width=1216
+        ),
+    ),
+    losses=replace(SEMANTICKITTI_OCC.losses, hessian=0.01, compact_hessian=False, sparsity=0.0),
+    temporal=replace(
+        SEMANTICKITTI_OCC.temporal, current_share=0.5, previous_share=0.0, farthest_next_m=10.0
+    ),
+)

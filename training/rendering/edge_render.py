@@ -1,0 +1,74 @@
+"""Volume rendering of the small presets and of the exported model: weights between samples.
+
+Differs from ``render``, the paper's, where a small network on a CPU needs it: samples lie evenly
+in the logarithm of the distance, so that few of them serve near and far; weights come from
+neighbouring distances alone, without a gradient volume; what lies beyond the volume is a
+background with a weight of its own; and the ground goes on below the floor of the volume.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from training.field import Field
+from training.grid import NodeGrid
+from training.rendering.color import color_of
+from training.rendering.rays import Rays
+from training.rendering.sampling import extended_sdf, inside, sample_volume
+from training.rendering.weights import bin_centers, sdf_to_weights
+
+
+class EdgeRendering(NamedTuple):
+    """What a ray meets.
+
+    Attributes:
+        weights: Of the bins ``[R, S]``.
+        background: Weight of what lies beyond the volume ``[R]``.
+        points: Where the bins are ``[R, S, 3]``, in the ego frame.
+        depth: Expected depth along the optical axis ``[R]`` in metres; the background counts as
+            lying where the ray leaves the volume.
+        color: Expected colour ``[R, 3]`` without background.
+    """
+
+    weights: Tensor
+    background: Tensor
+    points: Tensor
+    depth: Tensor
+    color: Tensor
+
+
+def render_edges(
+    field: Field, rays: Rays, distances: Tensor, sharpness: Tensor | float
+) -> EdgeRendering:
+    """Render rays with samples at Euclidean distances ``[R, S]`` from the camera."""
+    depths = distances / rays.directions.norm(dim=-1, keepdim=True)
+    points = along(rays, depths)
+    sdf = sample_volume(field.sdf[None], points, field.grid)[0]
+    sdf = extended_sdf(sdf, points, field.grid)
+    weights, background = sdf_to_weights(sdf, inside(points, field.grid), sharpness)
+    centers = bin_centers(depths)
+    middles = along(rays, centers)
+    raw = field.volume[1 : 1 + field.color_channels]
+    color = color_of(sample_volume(raw, middles, field.grid))
+    exits = exit_depth(rays, field.grid).clamp(max=float(distances.max()))
+    depth = (weights * centers).sum(1) + background * exits
+    return EdgeRendering(weights, background, middles, depth, (weights * color).sum(-1).T)
+
+
+def along(rays: Rays, depths: Tensor) -> Tensor:
+    """Return the points ``[R, S, 3]`` at depths ``[R, S]``."""
+    return rays.origins[:, None] + depths[..., None] * rays.directions[:, None]
+
+
+def exit_depth(rays: Rays, grid: NodeGrid) -> Tensor:
+    """Return the depth ``[R]`` at which rays leave the volume through its sides or ceiling."""
+    directions = torch.where(rays.directions.abs() < 1e-6, 1e-6, rays.directions)
+    low, high = torch.tensor(grid.minimum_m), torch.tensor(grid.maximum_m)
+    wall = torch.where(directions > 0, high, low)
+    depths = (wall - rays.origins) / directions
+    # Downwards there is no exit: below the floor the ground goes on.
+    upward = torch.where(directions[:, 2] > 0, depths[:, 2], 1e6)
+    return torch.minimum(depths[:, :2].amin(1), upward).clamp(min=0)
