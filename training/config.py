@@ -20,7 +20,7 @@ class InputConfig:
     cameras: int = 6
     """Cameras of the rig; fewer may be present."""
     height: int = 384
-    """Rows of the network input, a multiple of 32 or padded to one."""
+    """Rows of the network input; the network pads it to a multiple of its coarsest stride."""
     width: int = 800
     """Columns of the network input."""
     supervision_height: int = 768

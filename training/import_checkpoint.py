@@ -50,8 +50,7 @@ class ImportCheckpoint:
         command = shlex.join(['selfocc', *sys.argv[1:]])
         checkpoint = import_weights(self.file, preset_named(self.preset), command)
         checkpoint.save(self.out)
-        parameters = sum(value.numel() for value in checkpoint.model.values())
-        print(f'wrote {self.out}: {parameters / 1e6:.2f} million parameters')
+        print(f'wrote {self.out}: {len(checkpoint.model)} arrays, none missing, none left over')
 
 
 def import_weights(path: Path, preset: Preset, command: str = '') -> Checkpoint:

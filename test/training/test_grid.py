@@ -46,6 +46,9 @@ def test_nodes_grow_and_reach_both_ends(axis):
     torch.testing.assert_close(nodes[[0, -1]], ends, atol=1e-4, rtol=1e-5)
 
 
+LINEAR = {'outer_growth': 'linear'}
+
+
 def test_outer_cells_grow_by_the_same_amount():
     axis = Axis(4, 4.0, 3, 9.0, symmetric=False, outer_growth='linear')
     torch.testing.assert_close(axis.node_coordinates().diff(), torch.tensor([1.0] * 4 + [2, 3, 4]))
@@ -88,7 +91,7 @@ def test_subdividing_keeps_the_old_nodes():
     [
         {'inner_cells': 0, 'inner_m': 1.0},
         {'inner_cells': 2, 'inner_m': 2.0, 'outer_cells': 2},
-        dict(inner_cells=2, inner_m=2.0, outer_cells=2, outer_m=1.0, outer_growth='linear'),
+        {'inner_cells': 2, 'inner_m': 2.0, 'outer_cells': 3, 'outer_m': 1.0, **LINEAR},
     ],
 )  # fmt: skip
 def test_impossible_axes_are_refused(wrong):

@@ -14,7 +14,7 @@ from training.model.deformable_attention import Places
 from training.model.image_cross_attention import ImageCrossAttention, ImageTokens
 from training.model.planes import pillar_anchors, planes_of
 from training.model.positional_encoding import PositionalEncoding
-from training.model.projection import project
+from training.model.projection import Views, project
 
 
 class EncoderLayer(nn.Module):
@@ -91,25 +91,17 @@ class Encoder(nn.Module):
             self.camera_embedding = nn.Parameter(torch.randn(config.input.cameras, encoder.dim))
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(encoder.layers))
 
-    def forward(
-        self,
-        features: Sequence[Tensor],
-        image_from_ego: Tensor,
-        camera_mask: Tensor,
-        size: tuple[int, int],
-    ) -> list[Tensor]:
+    def forward(self, features: Sequence[Tensor], views: Views) -> list[Tensor]:
         """Return the planes, each ``[B, rows, columns, D]``.
 
         Args:
             features: Levels of the feature pyramid ``[B, N, D, H_l, W_l]``.
-            image_from_ego: Projections ``[B, N, 3, 4]`` to pixels of an image.
-            camera_mask: Which cameras are present ``[B, N]``.
-            size: Height and width of that image.
+            views: The cameras.
         """
         images = self.tokens(features)
-        anchors = self.project_anchors(image_from_ego, camera_mask, size)
+        anchors = self.project_anchors(views)
         positions = torch.cat([encode() for encode in self.positions.values()] or [torch.zeros(1)])
-        x = torch.cat(list(self.queries.values())).expand(len(image_from_ego), -1, -1)
+        x = torch.cat(list(self.queries.values())).expand(len(views.mask), -1, -1)
         for layer in self.layers:
             if self.config.encoder.checkpoint and torch.is_grad_enabled():
                 x = checkpoint(layer, x, positions, images, anchors, use_reentrant=False)
@@ -129,17 +121,10 @@ class Encoder(nn.Module):
             ]
         return ImageTokens(torch.cat(levels, 2), sizes)
 
-    def project_anchors(
-        self, image_from_ego: Tensor, camera_mask: Tensor, size: tuple[int, int]
-    ) -> list[Places]:
+    def project_anchors(self, views: Views) -> list[Places]:
         """Return where the anchors of each plane appear in the present cameras."""
-        result = []
-        for name in self.queries:
-            points = self.get_buffer(f'{name}_anchors')
-            places = project(points, image_from_ego, size, parity=self.config.parity)
-            visible = places.visible & camera_mask[:, :, None, None]
-            result.append(places._replace(visible=visible))
-        return result
+        anchors = [self.get_buffer(f'{name}_anchors') for name in self.queries]
+        return [project(points, views, parity=self.config.parity) for points in anchors]
 
     def unflatten(self, x: Tensor) -> list[Tensor]:
         """Cut queries ``[B, Q, D]`` into planes ``[B, rows, columns, D]``."""

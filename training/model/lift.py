@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig
 from training.model.deformable_attention import Places
-from training.model.projection import project
+from training.model.projection import Views, project
 
 
 class Lift(nn.Module):
@@ -26,20 +26,15 @@ class Lift(nn.Module):
         nodes = config.grid.node_positions().flatten(0, 2)
         self.register_buffer('nodes', nodes, persistent=False)
 
-    def forward(
-        self, features: Tensor, image_from_ego: Tensor, camera_mask: Tensor, size: tuple[int, int]
-    ) -> Tensor:
+    def forward(self, features: Tensor, views: Views) -> Tensor:
         """Return features at the nodes ``[B, C, Y, X, Z]``.
 
         Args:
             features: Of the finest level ``[B, N, D, h, w]``.
-            image_from_ego: Projections ``[B, N, 3, 4]`` to pixels of an image.
-            camera_mask: Which cameras are present ``[B, N]``.
-            size: Height and width of that image.
+            views: The cameras.
         """
         maps = self.proj(features.flatten(0, 1)).unflatten(0, features.shape[:2])
-        places = project(self.nodes, image_from_ego, size, parity=self.config.parity)
-        places = places._replace(visible=places.visible & camera_mask[:, :, None])
+        places = project(self.nodes, views, parity=self.config.parity)
         x, y, z = self.config.grid.nodes
         return average(maps, places).view(*maps.shape[:1], maps.shape[2], y, x, z)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import ModelConfig
@@ -12,6 +13,7 @@ from training.model.decoder import ColumnMlp, NodeMlp
 from training.model.encoder import Encoder
 from training.model.fpn import FeaturePyramid
 from training.model.lift import Lift
+from training.model.projection import Views, padded_size
 from training.model.sharpness import Sharpness
 
 
@@ -46,15 +48,24 @@ class SelfOcc(nn.Module):
         size = images.shape[2], images.shape[3]
         pyramid = self.look(normalized(images.flatten(0, 1).permute(0, 3, 1, 2).float()))
         pyramid = [level.unflatten(0, images.shape[:2]) for level in pyramid]
-        planes = self.encoder(pyramid, image_from_ego, camera_mask, size)
+        views = Views(image_from_ego, camera_mask, size, self._padded(size))
+        planes = self.encoder(pyramid, views)
         if self.lift is None:
             return self.fields(self.decoder(planes))
-        lifted = self.lift(pyramid[0], image_from_ego, camera_mask, size)
+        lifted = self.lift(pyramid[0], views)
         return self.fields(self.decoder(planes, lifted))
 
     def look(self, images: Tensor) -> list[Tensor]:
-        """Return the feature pyramid ``[B * N, D, H_l, W_l]`` of normalised images."""
-        return self.neck(self.backbone(images))  # type: ignore[no-any-return]
+        """Return the feature pyramid ``[B * N, D, H_l, W_l]`` of normalised images.
+
+        They are padded with zeros at the bottom and right, so that all levels cover the same.
+        """
+        height, width = self._padded((images.shape[2], images.shape[3]))
+        padding = 0, width - images.shape[3], 0, height - images.shape[2]
+        return self.neck(self.backbone(F.pad(images, padding)))  # type: ignore[no-any-return]
+
+    def _padded(self, size: tuple[int, int]) -> tuple[int, int]:
+        return padded_size(size, self.config.backbone.levels)
 
     def fields(self, volumes: Tensor) -> list[Field]:
         """Wrap decoded volumes ``[B, 1 + C, Y, X, Z]``."""

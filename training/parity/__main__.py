@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,14 @@ from training.parity.rendering import (
     render_volume,
     total_loss,
 )
+
+# Inputs, weights and random draws; weighted losses only say what the weights are.
+_GIVEN = (
+    'in/',
+    'w/',
+    *(f'{phase}/{name}' for phase in ('eval', 'train') for name in ('rand_', 'np_')),
+)
+_ALSO_GIVEN = '_weighted'
 
 
 def compare(recording: Recording) -> Iterator[Comparison]:
@@ -46,6 +55,14 @@ def compare(recording: Recording) -> Iterator[Comparison]:
     yield from network.compare_parameter_gradients(total)
 
 
+def not_compared(recording: Recording, comparisons: list[Comparison]) -> list[str]:
+    """Return the recorded results that no comparison is about."""
+    compared = {comparison.name for comparison in comparisons}
+    rest = [key for key in recording.arrays if key not in compared and not _GIVEN.fullmatch(key)]
+    has_backbone = any(key.startswith('w/img_backbone.') for key in recording.arrays)
+    return rest if has_backbone else [key for key in rest if not _FEATURES.fullmatch(key)]
+
+
 def main() -> int:
     """Run the program and return its exit status."""
     parser = argparse.ArgumentParser(prog='python -m training.parity', description=__doc__)
@@ -53,26 +70,32 @@ def main() -> int:
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     options = parser.parse_args()
     try:
-        comparisons = list(compare(read_recording(options.file)))
+        recording = read_recording(options.file)
+        comparisons = list(compare(recording))
     except SelfOccError as error:
         print(f'training.parity: {error}', file=sys.stderr)
         return 1
-    print(_as_json(comparisons) if options.json else _as_table(comparisons))
+    forgotten = not_compared(recording, comparisons)
+    show = _as_json if options.json else _as_table
+    print(show(comparisons, forgotten))
     return 0 if all(comparison.agrees for comparison in comparisons) else 1
 
 
-def _as_table(comparisons: list[Comparison]) -> str:
+def _as_table(comparisons: list[Comparison], forgotten: list[str]) -> str:
     lines = [
         f'{"" if c.agrees else "DISAGREES":9} {c.relative_error:9.1e}  {c.name}'
         for c in comparisons
     ]
     wrong = sum(not c.agrees for c in comparisons)
+    lines += [f'not compared        {name}' for name in forgotten]
     return '\n'.join([*lines, f'{len(comparisons)} comparisons, {wrong} disagree'])
 
 
-def _as_json(comparisons: list[Comparison]) -> str:
+def _as_json(comparisons: list[Comparison], forgotten: list[str]) -> str:
     entries = [{**c._asdict(), 'agrees': c.agrees} for c in comparisons]
-    return json.dumps({'agrees': all(c.agrees for c in comparisons), 'comparisons': entries})
+    agrees = all(c.agrees for c in comparisons)
+    report = {'agrees': agrees, 'comparisons': entries, 'not_compared': forgotten}
+    return json.dumps(report)
 
 
 if __name__ == '__main__':

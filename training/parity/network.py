@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -22,6 +22,7 @@ from training.losses.sparsity import uniform_sdf
 from training.model.cross_view_attention import CrossViewAttention
 from training.model.encoder import Encoder, EncoderLayer
 from training.model.planes import planes_of
+from training.model.projection import Views
 from training.model.selfocc import SelfOcc
 from training.official_weights import NOT_PARAMETERS, to_our_names, translate
 from training.parity.comparison import GRADIENT, Comparison, relative_error
@@ -98,9 +99,8 @@ class RecordedNetwork:
 
     def compare_geometry(self) -> Iterator[Comparison]:
         """Compare what depends on grid and calibration only."""
-        recording, encoder = self.recording, self.model.encoder
-        mask = torch.ones(1, len(recording.array('in/meta_lidar2img')), dtype=torch.bool)
-        places = encoder.project_anchors(self._image_from_ego(), mask, self._image_size())
+        encoder = self.model.encoder
+        places = encoder.project_anchors(self._views())
         actual: dict[str, Tensor] = {}
         for plane, name, place in zip(planes_of('tpv'), _PLANE_NAMES, places, strict=True):
             anchors = encoder.get_buffer(f'{plane.name}_anchors')
@@ -117,17 +117,14 @@ class RecordedNetwork:
         with torch.set_grad_enabled(phase == 'train'), _Watched(self.model) as watched:
             features = self._features(phase)
             pyramid = [level[None] for level in self.model.neck(features)]
-            cameras = torch.ones(1, len(features[0]), dtype=torch.bool)
-            planes = self.model.encoder(
-                pyramid, self._image_from_ego(), cameras, self._image_size()
-            )
+            planes = self.model.encoder(pyramid, self._views())
             volume = self.model.decoder(planes)
         self.volume: Tensor = volume[0]
         named = {
-            **{f'backbone_{i}': feature for i, feature in enumerate(features)},
-            **{f'fpn_{i}': level for i, level in enumerate(pyramid)},
+            **(self._named('backbone', features) if self.has_backbone else {}),
+            **self._named('fpn', pyramid),
             **watched.arrays,
-            **{f'tpv_{i}': plane for i, plane in enumerate(planes)},
+            **self._named('tpv', planes),
             'volume': volume,
             'inv_s': self.model.sharpness(),
         }
@@ -173,12 +170,16 @@ class RecordedNetwork:
         features: list[Tensor] = self.model.backbone(self.recording.tensor('in/imgs')[0])
         return features
 
-    def _image_from_ego(self) -> Tensor:
-        return self.recording.tensor('in/meta_lidar2img')[None, :, :3]
+    @staticmethod
+    def _named(name: str, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+        return {f'{name}_{i}': tensor for i, tensor in enumerate(tensors)}
 
-    def _image_size(self) -> tuple[int, int]:
+    def _views(self) -> Views:
+        image_from_ego = self.recording.tensor('in/meta_lidar2img')[None, :, :3]
         height, width = self.recording.array('in/meta_img_shape').tolist()[:2]
-        return int(height), int(width)
+        size = int(height), int(width)
+        mask = torch.ones(image_from_ego.shape[:2], dtype=torch.bool)
+        return Views(image_from_ego, mask, size, size)
 
     def _compare(self, actual: dict[str, Tensor]) -> Iterator[Comparison]:
         for key, value in actual.items():

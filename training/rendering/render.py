@@ -162,7 +162,7 @@ def _composite(
     """Sample all channels of the volume at once and sum them with their weights."""
     field, parity = settings.field, settings.parity
     places = bins.starts if parity else bins.middles
-    samples = sample_volume(volume, rays.at(places), field.grid)
+    samples = sample_volume(volume, rays.at(places), field.grid, parity=parity)
     sdf, color, semantics, gradient = _channels(samples, settings)
     alpha, weights = _weights(settings, sdf, gradient, rays, bins, sharpness)
     return _Composite(

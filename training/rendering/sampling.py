@@ -14,22 +14,24 @@ from training.grid import NodeGrid
 _HAS_KERNELS = find_spec('numba') is not None
 
 
-def sample_volume(volume: Tensor, points: Tensor, grid: NodeGrid) -> Tensor:
+def sample_volume(
+    volume: Tensor, points: Tensor, grid: NodeGrid, *, parity: bool = False
+) -> Tensor:
     """Interpolate trilinearly, border values outside.
 
     Args:
         volume: Values at the nodes ``[C, Y, X, Z]``.
         points: Ego points ``[..., 3]``.
         grid: Where the nodes are.
+        parity: Round as the original does, to the last digits: normals of rays on which next to
+            nothing accumulates magnify them.
 
     Returns:
         ``[C, ...]``.
     """
     index = torch.stack([axis.index_of(points[..., i]) for i, axis in enumerate(grid.axes)], -1)
-    if volume.device.type == 'cpu' and _HAS_KERNELS and not points.requires_grad:
+    if volume.device.type == 'cpu' and _HAS_KERNELS and not (parity or points.requires_grad):
         return _compiled_lookup(volume, index)
-    # By node indices rather than NodeGrid.to_unit: their last digits are those of the original,
-    # and the normals of rays on which next to nothing accumulates magnify them.
     unit = index * (2 / (index.new_tensor(grid.nodes) - 1)) - 1
     # grid_sample wants the last axis of the volume first.
     order = unit[..., [2, 0, 1]].view(1, -1, 1, 1, 3)

@@ -16,7 +16,7 @@ from training.model.backbone import ResNet, load_backbone_weights
 from training.model.deformable_attention import Places
 from training.model.lift import average
 from training.model.planes import PLANES, cross_view_references, pillar_anchors
-from training.model.projection import project
+from training.model.projection import Views, padded_size, project
 from training.model.selfocc import SelfOcc
 from training.presets import PRESETS
 
@@ -178,6 +178,28 @@ def test_the_nuscenes_network_has_the_published_size():
     assert millions(network.decoder) == pytest.approx(0.012, abs=0.001)
 
 
+@torch.no_grad()
+def test_padding_gives_the_features_of_a_larger_image(method_tiny):
+    images = torch.rand(1, 3, 50, 70)
+    larger = torch.zeros(1, 3, 64, 96)
+    larger[:, :, :50, :70] = images
+    network = network_of(method_tiny)
+    for one, other in zip(network.look(images), network.look(larger), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_references_address_the_padded_image():
+    camera = nuscenes_like_rig(70, 50)['front']
+    point = torch.tensor([[10.0, 0.5, 1.5]])
+    projection = torch.tensor(camera.image_from_ego[None, None], dtype=torch.float32)
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    plain, padded = (
+        project(point, Views(projection, mask, (50, 70), size)).references[0, 0, 0]
+        for size in ((50, 70), padded_size((50, 70), levels=4))
+    )
+    torch.testing.assert_close(plain * torch.tensor([70, 50]), padded * torch.tensor([96, 64]))
+
+
 def test_a_frozen_stem_stays_as_it_was():
     backbone = ResNet(BackboneConfig(depth=18, widths=(4, 4, 4, 4))).train()
     before = backbone.bn1.running_mean.clone()
@@ -208,7 +230,8 @@ def test_lift_reads_each_node_from_the_cameras_that_see_it():
     projections = torch.tensor(np.stack([c.image_from_ego for c in rig]), dtype=torch.float32)
     maps = torch.arange(1.0, 7.0).view(1, 6, 1, 1, 1).expand(1, 6, 1, 8, 16)
     ahead, behind, above = [10.0, 0.0, 1.5], [-10.0, 0.0, 1.5], [0.0, 0.0, 30.0]
-    places = project(torch.tensor([ahead, behind, above]), projections[None], (32, 64))
+    views = Views(projections[None], torch.ones(1, 6, dtype=torch.bool), (32, 64), (32, 64))
+    places = project(torch.tensor([ahead, behind, above]), views)
     assert average(maps, Places(*places))[0, 0].tolist() == [1.0, 4.0, 0.0]
 
 
@@ -238,11 +261,13 @@ def test_projection_agrees_with_the_core():
     preprocessor = Preprocessor(camera, 96, 176)
     point = np.array([8.0, 9.0, 1.0, 1.0])
     u, v, w = preprocessor.input_from_ego @ point
-    references, visible = project(
-        torch.tensor(point[None, :3], dtype=torch.float32),
-        torch.tensor(preprocessor.input_from_ego[None], dtype=torch.float32),
+    views = Views(
+        torch.tensor(preprocessor.input_from_ego[None, None], dtype=torch.float32),
+        torch.ones(1, 1, dtype=torch.bool),
         (96, 176),
+        padded_size((96, 176), levels=4),
     )
-    expected = torch.tensor([(u / w + 0.5) / 176, (v / w + 0.5) / 96], dtype=torch.float32)
-    torch.testing.assert_close(references[0, 0], expected, atol=1e-4, rtol=1e-4)
-    assert bool(visible[0, 0])
+    references, visible = project(torch.tensor(point[None, :3], dtype=torch.float32), views)
+    expected = torch.tensor([(u / w + 0.5) / 192, (v / w + 0.5) / 96], dtype=torch.float32)
+    torch.testing.assert_close(references[0, 0, 0], expected, atol=1e-4, rtol=1e-4)
+    assert bool(visible[0, 0, 0])

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.synthetic.atlas import PackedTextures
-from training.jit import compiled
 from training.data.synthetic.road_paint import METRES_PER_TEXEL
 from training.data.synthetic.surface_table import SurfaceTable
+from training.jit import compiled
 
 FloatArray = NDArray[np.float32]
 
