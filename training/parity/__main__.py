@@ -29,12 +29,8 @@ from training.parity.rendering import (
 )
 
 # Inputs, weights and random draws; weighted losses only say what the weights are.
-_GIVEN = (
-    'in/',
-    'w/',
-    *(f'{phase}/{name}' for phase in ('eval', 'train') for name in ('rand_', 'np_')),
-)
-_ALSO_GIVEN = '_weighted'
+_GIVEN = re.compile(r'in/.*|w/.*|(eval|train)/(rand_\d+|np_uniform|loss_\w+_weighted)')
+_FEATURES = re.compile(r'(eval|train)/backbone_\d')
 
 
 def compare(recording: Recording) -> Iterator[Comparison]:
