@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +112,10 @@ def test_nothing_unpickles_or_loads_unsafe_yaml():
         if is_below(name, 'pickle') or name in {'yaml.load', 'yaml.unsafe_load'}
     ]
     assert broken == []
+
+
+def test_options_are_shown_without_torch():
+    """Help is quick, and threads can be configured before torch is loaded."""
+    pytest.importorskip('tyro')
+    code = 'import sys, training.command, training.import_checkpoint; assert "torch" not in sys.modules'
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)

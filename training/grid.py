@@ -1,15 +1,19 @@
-"""Grids of nodes: metres to node index and back (SelfOcc's linear and non-linear mappings)."""
+"""Grids of nodes: metres to node index and back (SelfOcc's linear and non-linear mappings).
+
+Configurations hold grids, so torch is imported only where tensors are made: options can be shown,
+and threads configured, before it is loaded.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from selfocc_core.errors import SelfOccError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -92,17 +96,19 @@ class Axis:
         distance = metres - self.start_m
         if not self.symmetric:
             return self._cells_of(distance)
-        return self.cells + torch.sign(distance) * self._cells_of(distance.abs())
+        return self.cells + distance.sign() * self._cells_of(distance.abs())
 
     def metres_of(self, index: Tensor) -> Tensor:
         """Return the coordinates of continuous node indices, the inverse of ``index_of``."""
         if not self.symmetric:
             return self.start_m + self._distance_of(index)
         cells = index - self.cells
-        return self.start_m + torch.sign(cells) * self._distance_of(cells.abs())
+        return self.start_m + cells.sign() * self._distance_of(cells.abs())
 
     def node_coordinates(self) -> Tensor:
         """Return the coordinates of all nodes ``[nodes]`` in metres."""
+        import torch
+
         if self.is_linear:  # exact at both ends
             return torch.linspace(self.low_m, self.high_m, self.nodes)
         return self.metres_of(torch.arange(self.nodes, dtype=torch.float64)).float()
@@ -122,8 +128,8 @@ class Axis:
         if self.is_linear:
             return inner
         outer = (distance - self.inner_m).clamp(min=0)
-        return torch.where(
-            distance <= self.inner_m, inner, self.inner_cells + self._outer_cells_of(outer)
+        return inner.where(
+            distance <= self.inner_m, self.inner_cells + self._outer_cells_of(outer)
         )
 
     def _outer_cells_of(self, distance: Tensor) -> Tensor:
@@ -144,8 +150,8 @@ class Axis:
         if self.is_linear:
             return inner
         outer = (cells - self.inner_cells).clamp(min=0)
-        return torch.where(
-            cells <= self.inner_cells, inner, self.inner_m + self._outer_distance_of(outer)
+        return inner.where(
+            cells <= self.inner_cells, self.inner_m + self._outer_distance_of(outer)
         )
 
     def _outer_distance_of(self, cells: Tensor) -> Tensor:
@@ -213,6 +219,8 @@ class NodeGrid:
 
     def to_unit(self, points: Tensor) -> Tensor:
         """Map points ``[..., 3]`` so that the first and last node of each axis become -1 and 1."""
+        import torch
+
         if self.is_linear:
             low, high = points.new_tensor(self.minimum_m), points.new_tensor(self.maximum_m)
             return 2 * (points - low) / (high - low) - 1
@@ -224,6 +232,8 @@ class NodeGrid:
 
     def node_positions(self) -> Tensor:
         """Return the positions of all nodes ``[Y, X, Z, 3]`` in metres."""
+        import torch
+
         x, y, z = (axis.node_coordinates() for axis in self.axes)
         grid_y, grid_x, grid_z = torch.meshgrid(y, x, z, indexing='ij')
         return torch.stack([grid_x, grid_y, grid_z], -1)
