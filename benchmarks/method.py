@@ -200,7 +200,7 @@ def random_sample(preset: Preset) -> Sample:
         camera_mask=torch.ones(config.cameras, dtype=torch.bool),
         supervisions=((1.0, supervision),),
         swept=torch.zeros(1, 3),
-    )
+    ).in_volume(torch.tensor(preset.model.frame.ego_from_volume))
 
 
 def machine() -> str:

@@ -104,6 +104,35 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True)
+class VolumeFrame:
+    """Where the volume stands on the vehicle (section 1).
+
+    The ego frame has x ahead, y to the left, z up, and its origin on the ground.
+    """
+
+    axes: Literal['ahead_left', 'right_ahead'] = 'ahead_left'
+    """Where x and y of the volume point; z points up."""
+    origin_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Origin of the volume's frame in the ego frame."""
+
+    @property
+    def ego_from_volume(self) -> list[list[float]]:
+        """The transform as rows of a 4x4 matrix."""
+        x, y, z = self.origin_m
+        if self.axes == 'ahead_left':
+            return [[1.0, 0, 0, x], [0, 1, 0, y], [0, 0, 1, z], [0, 0, 0, 1]]
+        return [[0.0, 1, 0, x], [-1, 0, 0, y], [0, 0, 1, z], [0, 0, 0, 1]]
+
+    def voxels_over(self, grid: NodeGrid, shape: tuple[int, int, int]) -> VoxelGrid:
+        """Return voxels of the ego frame that fill the range of a grid in the volume's frame."""
+        (x0, y0, z0), (x1, y1, z1) = grid.minimum_m, grid.maximum_m
+        if self.axes == 'right_ahead':
+            x0, x1, y0, y1 = y0, y1, -x1, -x0
+        x, y, z = self.origin_m
+        return VoxelGrid((x0 + x, y0 + y, z0 + z), (x1 + x, y1 + y, z1 + z), shape)
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The network (section 2)."""
 
@@ -116,7 +145,9 @@ class ModelConfig:
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     """Features to field."""
     grid: NodeGrid = field(default_factory=NodeGrid)
-    """Nodes of the planes and of the volume (section 1)."""
+    """Nodes of the planes and of the volume (section 1), in the frame of the volume."""
+    frame: VolumeFrame = field(default_factory=VolumeFrame)
+    """Where the volume stands on the vehicle."""
     parity: bool = False
     """Compute what the original computes, its quirks included (docs/method.md lists them). Needed
     for its published weights."""

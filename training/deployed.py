@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from selfocc_core.voxels import VoxelGrid
 from training.config import Preset
 from training.field import Field
-from training.grid import Axis, NodeGrid
+from training.grid import Axis
 from training.model.selfocc import SelfOcc
 from training.rendering.edge_render import along, exit_depth
 from training.rendering.lattice import fixed_lattice
@@ -29,6 +28,7 @@ class DeployedModel(nn.Module):
         far_m: Depth that stands for "nothing met".
     """
 
+    ego_from_volume: Tensor
     interpolate_x: Tensor
     interpolate_y: Tensor
     interpolate_z: Tensor
@@ -39,11 +39,10 @@ class DeployedModel(nn.Module):
         super().__init__()
         self.network, self.preset = network, preset
         self.sharpness, self.far_m = _sharpness(network, preset), preset.output.depth_far_m
-        field_grid = preset.model.grid.subdivided_z(preset.model.decoder.subdivide_z)
-        for axis, matrix in zip(
-            'xyz', _interpolation(field_grid, preset.output.grid), strict=True
-        ):
+        for axis, matrix in zip('xyz', _interpolation(preset), strict=True):
             self.register_buffer(f'interpolate_{axis}', matrix, persistent=False)
+        ego_from_volume = torch.tensor(preset.model.frame.ego_from_volume)
+        self.register_buffer('ego_from_volume', ego_from_volume, persistent=False)
         model, output = preset.model, preset.output
         pixels = fixed_lattice(
             model.input.height, model.input.width, output.depth_height, output.depth_width
@@ -68,19 +67,21 @@ class DeployedModel(nn.Module):
             ``sdf`` ``[X, Y, Z]`` in metres at the voxel centres, and ``depth`` ``[N, h, w]`` in
             metres along the optical axis, ``far_m`` where a ray meets nothing in the volume.
         """
-        (field,) = self.network(images[None], image_from_ego[None], camera_mask[None])
-        return self._voxels(field), self._depth(field, image_from_ego)
+        image_from_volume = image_from_ego @ self.ego_from_volume
+        (field,) = self.network(images[None], image_from_volume[None], camera_mask[None])
+        return self._voxels(field), self._depth(field, image_from_volume)
 
     def _voxels(self, field: Field) -> Tensor:
         """Interpolate trilinearly at the voxel centres, one axis after the other."""
         along_z = field.sdf @ self.interpolate_z.T
         along_x = torch.einsum('vx,yxz->yvz', self.interpolate_x, along_z)
-        return torch.einsum('vy,yxz->xvz', self.interpolate_y, along_x)
+        voxels = torch.einsum('vy,yxz->xvz', self.interpolate_y, along_x)
+        return voxels if self.preset.model.frame.axes == 'ahead_left' else voxels.transpose(0, 1)
 
-    def _depth(self, field: Field, image_from_ego: Tensor) -> Tensor:
-        output, cameras = self.preset.output, len(image_from_ego)
+    def _depth(self, field: Field, image_from_volume: Tensor) -> Tensor:
+        output, cameras = self.preset.output, len(image_from_volume)
         count = len(self.pixels)
-        projections = image_from_ego[:, None].expand(-1, count, -1, -1).reshape(-1, 3, 4)
+        projections = image_from_volume[:, None].expand(-1, count, -1, -1).reshape(-1, 3, 4)
         rays = cast_rays(self.pixels.repeat(cameras, 1), projections)
         depths = self.distances / rays.directions.norm(dim=-1, keepdim=True)
         points = along(rays, depths)
@@ -99,10 +100,16 @@ def _sharpness(network: SelfOcc, preset: Preset) -> float:
     return float(network.sharpness().detach())
 
 
-def _interpolation(nodes: NodeGrid, voxels: VoxelGrid) -> list[Tensor]:
-    """Return linear interpolation matrices ``[voxels, nodes]`` for x, y, z."""
-    centers = (torch.from_numpy(voxels.axis_centers(axis)) for axis in range(3))
-    return [_interpolate_axis(*pair) for pair in zip(nodes.axes, centers, strict=True)]
+def _interpolation(preset: Preset) -> list[Tensor]:
+    """Return linear interpolation matrices ``[voxels, nodes]`` for x, y, z of the volume."""
+    frame, nodes = preset.model.frame, preset.model.grid
+    nodes = nodes.subdivided_z(preset.model.decoder.subdivide_z)
+    x, y, z = (
+        torch.from_numpy(preset.output.grid.axis_centers(axis)) - origin_m
+        for axis, origin_m in enumerate(frame.origin_m)
+    )
+    places = (x, y, z) if frame.axes == 'ahead_left' else (-y, x, z)
+    return [_interpolate_axis(*pair) for pair in zip(nodes.axes, places, strict=True)]
 
 
 def _interpolate_axis(axis: Axis, places_m: Tensor) -> Tensor:

@@ -102,7 +102,8 @@ class Trainer:
         step_seed = self.seed * 1_000_003 + step
         generator = torch.Generator().manual_seed(step_seed)
         torch.manual_seed(step_seed)  # of dropout, so that a resumed run drops the same
-        sample = self.sampler.draw(step)
+        ego_from_volume = torch.tensor(self.preset.model.frame.ego_from_volume)
+        sample = self.sampler.draw(step).in_volume(ego_from_volume)
         current = sample.current
         images = distort(current.images, generator)
         (field,) = self.model(images[None], current.image_from_ego[None], sample.camera_mask[None])

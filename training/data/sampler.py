@@ -9,7 +9,7 @@ frame; pixels of the anchor are matched with the anchor's own candidates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -78,6 +78,20 @@ class Sample:
     camera_mask: Tensor
     supervisions: tuple[tuple[float, Supervision], ...]
     swept: Tensor
+
+    def in_volume(self, ego_from_volume: Tensor) -> Sample:
+        """Return the sample seen from the frame of the volume ``[4, 4]`` instead of the ego."""
+
+        def move(view: View) -> View:
+            return replace(view, image_from_ego=view.image_from_ego @ ego_from_volume)
+
+        supervisions = tuple(
+            (share, Supervision(move(s.anchor), (move(s.sources[0]), move(s.sources[1]))))
+            for share, s in self.supervisions
+        )
+        # Of a rotation and a translation: x_volume = R^T (x_ego - t).
+        swept = (self.swept - ego_from_volume[:3, 3]) @ ego_from_volume[:3, :3]
+        return Sample(move(self.current), self.camera_mask, supervisions, swept)
 
 
 class Sampler:

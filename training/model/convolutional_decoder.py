@@ -37,7 +37,7 @@ class ConvolutionalDecoder(nn.Module):
         torch.nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.head.weight, std=1e-2)
         heights = config.grid.z.subdivided(decoder.subdivide_z).node_coordinates()
-        ground = heights.clamp(max=decoder.ground_cap_m)
+        ground = (heights + config.frame.origin_m[2]).clamp(max=decoder.ground_cap_m)
         self.register_buffer('ground', ground, persistent=False)
 
     def forward(self, planes: Sequence[Tensor], lifted: Tensor | None = None) -> Tensor:

@@ -87,7 +87,9 @@ class ColumnMlp(nn.Module):
         last = nn.Linear(dim, self.channels * self.heights)
         with torch.no_grad():
             last.weight[: self.heights].normal_(std=1e-4)
-            last.bias[: self.heights] = heights + (1.6 if config.parity else 0.0)
+            last.bias[: self.heights] = heights + (
+                1.6 if config.parity else config.frame.origin_m[2]
+            )
         self.mlp = nn.Sequential(nn.Softplus(), nn.Linear(dim, dim), nn.Softplus(), last)
 
     def forward(self, planes: Sequence[Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
 """The published configuration for KITTI raw: depth from one camera, evaluated on KITTI-2015.
 
-Not covered: the stereo partner as a source in two of three steps (section 4). The frame of the
-volume and the crop are those of SemanticKITTI. The input is 0.84 times the crop, rounded down.
+Not covered: the stereo partner as a source in two of three steps (section 4). The volume and the
+crop are those of SemanticKITTI. The input is 0.84 times the crop, rounded down.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The published configurations for nuScenes: six cameras, keyframes as input.
 
-What a preset does not say, because the reader of a dataset decides it (sections 1, 2.1 and 4):
-the frame of the volume (the ego frame for occupancy, the LiDAR's for depth), the crop (768x1600
-from the top left, 900x1600 for depth), and that the frames between keyframes supervise too.
+What a preset does not say, because the reader of a dataset decides it (sections 2.1 and 4): the
+crop (768x1600 from the top left, 900x1600 for depth), and that the frames between keyframes
+supervise too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from training.config import (
     Preset,
     RenderConfig,
     TemporalConfig,
+    VolumeFrame,
 )
 from training.grid import NodeGrid
 
@@ -85,6 +86,10 @@ NUSCENES_OCC_BEV = replace(
     ),
 )
 
+# Around the LiDAR on the roof, whose x points to the right.
+_LIDAR_FRAME = VolumeFrame('right_ahead', (0.94, 0.0, 1.84))
+_LIDAR_GRID = NodeGrid.box((-51.2, -51.2, -4.0), (51.2, 51.2, 5.0), (257, 257, 31))
+
 NUSCENES_NOVEL_DEPTH = replace(
     NUSCENES_OCC,
     name='nuscenes_novel_depth',
@@ -92,11 +97,12 @@ NUSCENES_NOVEL_DEPTH = replace(
     model=replace(
         NUSCENES_OCC.model,
         decoder=replace(NUSCENES_OCC.model.decoder, classes=0),
-        grid=NodeGrid.box((-51.2, -51.2, -4.0), (51.2, 51.2, 5.0), (257, 257, 31)),
+        grid=_LIDAR_GRID,
+        frame=_LIDAR_FRAME,
     ),
     output=replace(
         NUSCENES_OCC.output,
-        grid=VoxelGrid((-51.2, -51.2, -4.0), (51.2, 51.2, 5.0), (256, 256, 30)),
+        grid=_LIDAR_FRAME.voxels_over(_LIDAR_GRID, (256, 256, 30)),
         depth_far_m=80.0,
     ),
     losses=replace(NUSCENES_OCC.losses, semantic=0.0),

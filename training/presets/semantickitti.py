@@ -1,7 +1,7 @@
 """The published configurations for SemanticKITTI: one camera that looks ahead.
 
-What a preset does not say, because the reader of a dataset decides it (sections 1 and 2.1): the
-frame of the volume (x to the right, y ahead, z up, at the LiDAR) and the crop from the top left.
+What a preset does not say, because the reader of a dataset decides it (section 2.1): the crop
+from the top left.
 Not covered: KITTI's own mean and deviation of colours, ours are ImageNet's (they differ by less
 than one of 255). The schedule is published in epochs; their length here is one pass over the
 19130 frames of the training sequences on 8 devices.
@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from selfocc_core.voxels import VoxelGrid
-from training.config import InputConfig
+from training.config import InputConfig, VolumeFrame
 from training.grid import NodeGrid
 from training.presets.nuscenes import NUSCENES_OCC
 
 STEPS_PER_EPOCH = 2391
+
+# At the height of the LiDAR, turned so that x points to the right; ahead of it only.
+_LIDAR_FRAME = VolumeFrame('right_ahead', (0.0, 0.0, 1.73))
+_GRID = NodeGrid.box((-25.6, 0.0, -2.0), (25.6, 51.2, 4.4), (257, 257, 33))
 
 SEMANTICKITTI_OCC = replace(
     NUSCENES_OCC,
@@ -28,11 +31,12 @@ SEMANTICKITTI_OCC = replace(
             cameras=1, height=352, width=1216, supervision_height=352, supervision_width=1216
         ),
         decoder=replace(NUSCENES_OCC.model.decoder, classes=0),
-        grid=NodeGrid.box((-25.6, 0.0, -2.0), (25.6, 51.2, 4.4), (257, 257, 33)),
+        grid=_GRID,
+        frame=_LIDAR_FRAME,
     ),
     output=replace(
         NUSCENES_OCC.output,
-        grid=VoxelGrid((-25.6, 0.0, -2.0), (25.6, 51.2, 4.4), (256, 256, 32)),
+        grid=_LIDAR_FRAME.voxels_over(_GRID, (256, 256, 32)),
         depth_height=44,
         depth_width=152,
     ),

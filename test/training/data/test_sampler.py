@@ -9,7 +9,7 @@ import torch
 
 from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.errors import SelfOccError
-from training.config import TemporalConfig
+from training.config import TemporalConfig, VolumeFrame
 from training.data.augmentation import distort
 from training.data.clip import Clip
 from training.data.sampler import Sampler
@@ -241,3 +241,19 @@ def test_distortion_is_repeatable_and_bounded():
     assert not torch.equal(one, other)
     assert float(one.min()) >= 0
     assert float(one.max()) <= 255
+
+
+def test_moving_to_the_volume_moves_no_pixel():
+    sample = Sampler([straight_drive()], CONFIG, seed=1).draw(0)
+    ego_from_volume = torch.tensor(VolumeFrame('right_ahead', (0.9, 0.0, 1.8)).ego_from_volume)
+    moved = sample.in_volume(ego_from_volume)
+    in_ego = torch.cat([sample.swept, torch.ones(len(sample.swept), 1)], 1)
+    in_volume = torch.cat([moved.swept, torch.ones(len(sample.swept), 1)], 1)
+    torch.testing.assert_close(in_volume @ ego_from_volume.T, in_ego)
+    for before, after in (
+        (sample.current, moved.current),
+        (sample.supervisions[0][1].sources[1], moved.supervisions[0][1].sources[1]),
+    ):
+        expected = torch.einsum('nij,pj->npi', before.image_from_ego, in_ego)
+        actual = torch.einsum('nij,pj->npi', after.image_from_ego, in_volume)
+        torch.testing.assert_close(actual, expected, atol=1e-3, rtol=1e-4)
