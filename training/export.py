@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,10 +85,13 @@ def _write_onnx(model: DeployedModel, path: Path) -> None:
     import onnx
     import torch
 
+    # It tells of torchvision's operators, which are not used, and of its own deprecations.
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)
     config = model.preset.model.input
     inputs = example_inputs(config.cameras, config.height, config.width)
     tensors = tuple(torch.from_numpy(array) for array in vars(inputs).values())
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning)
         program = torch.onnx.export(
             model,
             tensors,
