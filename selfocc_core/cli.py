@@ -8,6 +8,7 @@ instance with the defaults for a command line.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -62,6 +63,9 @@ def _run(entry: EntryPoint, arguments: Sequence[str]) -> int:
         return 130
     except ImportError as error:
         print(f'selfocc {entry.name}: {_missing(error)}', file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 

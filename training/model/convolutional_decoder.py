@@ -1,7 +1,6 @@
 """Our decoder for small networks: 3x3x3 convolutions over plane and lifted features.
 
-Not in the paper. On a network of two million parameters trained for an hour it is worth its time;
-README has the evidence.
+Not in the paper, and not compared with the method's MLP at this size yet.
 """
 
 from __future__ import annotations

@@ -44,8 +44,9 @@ def project(points: Tensor, views: Views, *, parity: bool = False) -> Places:
     Args:
         points: ``[..., 3]`` in the ego frame.
         views: The cameras.
-        parity: Take pixel 0 for the edge of the image, as the original does. Pixel centres lie
-            at integers, so its left edge is at -0.5.
+        parity: Take pixel 0 for the edge of the image, as the original does, and see points from
+            1e-5 m on. Pixel centres lie at integers, so the left edge is at -0.5; what is nearer
+            than 0.1 m is on the lens.
 
     Returns:
         ``references`` ``[B, N, ..., 2]`` and ``visible`` ``[B, N, ...]``.
