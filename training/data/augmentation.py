@@ -51,7 +51,8 @@ def _distort(
     pixels = 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
     if contrast_first >= 0.5:
         pixels *= factor
-    return np.clip(pixels, 0, 255).astype(np.float32)
+    distorted: NDArray[np.float32] = np.clip(pixels, 0, 255)
+    return distorted
 
 
 def _between(limits: tuple[float, float], share: float) -> float:
