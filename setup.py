@@ -62,7 +62,7 @@ setup(
         'ros': [f'ros-jazzy-{name}=={pin}' for name, pin in ROS_WHEELS.items()]
         + ['ros-wheels-bootstrapper==0.1.2'],
         'synth': SYNTH,
-        'train': ['torch>=2.4', 'onnx>=1.17', 'onnxscript>=0.3', *SYNTH],
+        'train': ['torch>=2.5', 'onnx>=1.17', 'onnxscript>=0.3', *SYNTH],
         'view': ['rerun-sdk>=0.23,<1'],
         'test': [
             'pytest>=8',

@@ -25,6 +25,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.presets import PRESETS
+
 if TYPE_CHECKING:
     from training.config import Preset
     from training.data.sampler import Sample
@@ -88,8 +90,6 @@ def measure(preset_name: str, mode: str, options: argparse.Namespace) -> Cost:
     """Run one mode in this process."""
     import torch
 
-    from training.presets import PRESETS
-
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     preset = PRESETS[preset_name]
@@ -144,12 +144,12 @@ def training_step(preset: Preset) -> Callable[[], object]:
     import torch
 
     from training.model.selfocc import SelfOcc
-    from training.objective import LatticeObjective
+    from training.trainer import objective_for
 
     model = SelfOcc(preset.model).train()
     sample = random_sample(preset)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
-    objective = LatticeObjective(preset, 2500, torch.Generator().manual_seed(0))
+    objective = objective_for(preset, 2500, torch.Generator().manual_seed(0))
 
     def work() -> object:
         current = sample.current
@@ -223,19 +223,31 @@ def _timed(work: Callable[[], object]) -> tuple[float, float]:
 
 def _in_child(mode: str) -> Cost:
     command = [sys.executable, __file__, *sys.argv[1:], '--child', mode]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return Cost(**json.loads(output.splitlines()[-1]))
+    result = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    if result.returncode != 0:
+        sys.exit(f'{mode} failed with status {result.returncode}: see above')
+    return Cost(**json.loads(result.stdout.splitlines()[-1]))
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text} is less than 1')
+    return int(text)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--preset', default='method_small', help='configuration to run')
+    parser.add_argument(
+        '--preset', default='method_small', choices=PRESETS, help='configuration to run'
+    )
     parser.add_argument('--modes', nargs='+', choices=MODES, default=MODES, help='what to measure')
-    parser.add_argument('--repeats', type=int, default=5, help='measured runs')
+    parser.add_argument('--repeats', type=_positive, default=5, help='measured runs')
     parser.add_argument('--warm-up', type=int, default=1, help='runs before')
-    parser.add_argument('--threads', type=int, default=2, help='threads of torch and our kernels')
+    parser.add_argument(
+        '--threads', type=_positive, default=2, help='threads of torch and our kernels'
+    )
     parser.add_argument(
         '--checkpoint', action='store_true',
         help='recompute encoder layers and rendering in the backward pass',

@@ -55,7 +55,10 @@ def temporary_sibling(path: Path) -> Iterator[Path]:
     with temporary_folder_beside(path) as folder:
         temporary = folder / path.name
         yield temporary
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise SelfOccError(f'cannot write {path}: {error.strerror}') from error
 
 
 @contextmanager

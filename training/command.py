@@ -74,6 +74,8 @@ class Train:
         from training.model.backbone import load_backbone_weights
         from training.trainer import Trainer
 
+        if self.seed < 0 or self.threads < 1:
+            raise SelfOccError('--seed must be at least 0, --threads at least 1')
         torch.set_num_threads(self.threads)
         self._check_backbone()
         resumed = Checkpoint.load(self.out / 'model.ckpt') if self.resume else None

@@ -88,7 +88,7 @@ class DecoderConfig:
     classes: int = 0
     """Semantic classes; 0: none."""
     layers: int = 2
-    """Linear layers of the MLP."""
+    """Linear layers of the MLP; 2 in the bird's eye view."""
     chunk_nodes: int = 32768
     """Nodes decoded at a time by the MLP; in training each chunk is recomputed backwards."""
     volume_channels: int = 32
@@ -152,6 +152,19 @@ class ModelConfig:
     """Compute what the original computes, its quirks included (docs/method.md lists them). Needed
     for its published weights."""
 
+    def __post_init__(self) -> None:
+        encoder, decoder = self.encoder, self.decoder
+        is_bev, is_mlp = encoder.view == 'bev', decoder.kind == 'mlp'
+        _refuse_if(encoder.dim % encoder.heads != 0, 'encoder.dim is no multiple of encoder.heads')
+        _refuse_if(not 1 <= self.backbone.levels <= 4, 'backbone.levels is not 1 to 4')
+        _refuse_if(is_bev and not is_mlp, 'decoder.kind convolutions needs encoder.view tpv')
+        _refuse_if(is_bev and decoder.layers != 2, 'decoder.layers is always 2 with view bev')
+        _refuse_if(is_mlp and decoder.lift, 'decoder.lift needs decoder.kind convolutions')
+        _refuse_if(
+            is_mlp and decoder.subdivide_z != 1,
+            'decoder.subdivide_z needs decoder.kind convolutions',
+        )
+
 
 @dataclass(frozen=True)
 class OutputConfig:
@@ -161,6 +174,8 @@ class OutputConfig:
         default_factory=lambda: VoxelGrid((-25.6, -25.6, -2.0), (25.6, 25.6, 4.4), (128, 128, 16))
     )
     """Voxels of the occupancy output, in the ego frame."""
+    occupied_below_m: float = 0.0
+    """A voxel is occupied if the signed distance at its centre is at most this."""
     depth_height: int = 24
     """Rows of the depth lattice."""
     depth_width: int = 44
@@ -215,7 +230,7 @@ class LossConfig:
     ``reprojection``: of the rendered depth only, the baseline. ``proposals``: ours, for single
     pixels."""
     automask: bool = True
-    """Leave out pixels that match better if nothing moves."""
+    """Leave out pixels that match better if nothing moves; ``proposals`` always do."""
     photometric: float = 1.0
     """Weight of the photometric loss."""
     rgb: float = 0.1
@@ -330,3 +345,35 @@ class Preset:
     """Optimisation."""
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
     """Supervising frames."""
+
+    def __post_init__(self) -> None:
+        render, losses, decoder = self.render, self.losses, self.model.decoder
+        _refuse_if(losses.rgb > 0 and not decoder.color, 'losses.rgb needs model.decoder.color')
+        _refuse_if(
+            losses.semantic > 0 and not decoder.classes,
+            'losses.semantic needs model.decoder.classes',
+        )
+        _refuse_if(render.anneal_steps < 1, 'render.anneal_steps is less than 1')
+        _refuse_if(min(render.rows, render.columns) < 2, 'the lattice has less than 2 rows')
+        _refuse_if(
+            render.weights == 'density' and (losses.eikonal > 0 or losses.hessian > 0),
+            'a density is no distance: set losses.eikonal and losses.hessian to 0',
+        )
+        has_proposals = losses.photometric_form == 'proposals'
+        if render.rays == 'lattice':
+            _refuse_if(has_proposals, 'losses.photometric_form proposals needs render.rays pixels')
+            return
+        _refuse_if(not has_proposals, 'render.rays pixels needs losses.photometric_form proposals')
+        _refuse_if(not decoder.color, 'render.rays pixels needs model.decoder.color')
+        _refuse_if(
+            render.weights == 'density'
+            or losses.smoothness > 0
+            or losses.semantic > 0
+            or losses.sparsity_form == 'adaptive',
+            'density, smoothness, semantics and adaptive sparsity need render.rays lattice',
+        )
+
+
+def _refuse_if(wrong: bool, what: str) -> None:
+    if wrong:
+        raise SelfOccError(f'this configuration does not fit together: {what}')

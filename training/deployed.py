@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from selfocc_core.errors import SelfOccError
 from training.config import Preset
 from training.field import Field
 from training.grid import Axis
@@ -26,6 +27,9 @@ class DeployedModel(nn.Module):
     Attributes:
         sharpness: ``inv_s`` of the rendering, the one that training ended with.
         far_m: Depth that stands for "nothing met".
+
+    Raises:
+        SelfOccError: The preset learns a density.
     """
 
     ego_from_volume: Tensor
@@ -37,6 +41,11 @@ class DeployedModel(nn.Module):
 
     def __init__(self, network: SelfOcc, preset: Preset) -> None:
         super().__init__()
+        if preset.render.weights == 'density':
+            raise SelfOccError(
+                f'preset {preset.name} learns a density, which has no signed distance to export: '
+                'train with --config.render.weights neus'
+            )
         self.network, self.preset = network, preset
         self.sharpness, self.far_m = _sharpness(network, preset), preset.output.depth_far_m
         for axis, matrix in zip('xyz', _interpolation(preset), strict=True):

@@ -145,9 +145,7 @@ def _card(export: Export, checkpoint: Checkpoint, path: Path) -> ModelCard:
         opset=OPSET,
         input=InputSpec(cameras=model.cameras, height=model.height, width=model.width),
         grid=GridSpec(**vars(output.grid)),
-        # A voxel is occupied if a surface passes through it: then its centre is at most about
-        # half an edge away from the surface.
-        threshold=0.5 * float(output.grid.voxel_size_m.min()),
+        threshold=output.occupied_below_m,
         depth=DepthSpec(
             height=output.depth_height,
             width=output.depth_width,

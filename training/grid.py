@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_ROUNDING_M = 1e-9
+
+
 @dataclass(frozen=True)
 class Axis:
     """Nodes along one axis: an inner zone of equal cells, then an outer zone.
@@ -44,7 +47,7 @@ class Axis:
             raise SelfOccError(f'the inner zone of an axis is empty: {self}')
         if (self.outer_cells > 0) != (self.outer_m > 0):
             raise SelfOccError(f'an outer zone needs both cells and metres: {self}')
-        if self.outer_growth == 'linear' and self.outer_cells and self._growth_m < 0:
+        if self.outer_growth == 'linear' and self.outer_cells and self._growth_m < -_ROUNDING_M:
             raise SelfOccError(f'cells that grow do not fit in the outer zone: {self}')
 
     @staticmethod
@@ -137,7 +140,7 @@ class Axis:
         cell_m, growth_m = self._inner_cell_m, self._growth_m
         if self.outer_growth == 'none':
             return distance * (self.outer_cells / self.outer_m)
-        if math.isclose(growth_m, 0, abs_tol=1e-9):
+        if math.isclose(growth_m, 0, abs_tol=_ROUNDING_M):
             return distance / cell_m
         half = 0.5 + cell_m / growth_m
         whole = ((half * half + 2 * distance / growth_m).clamp(min=0).sqrt() - half).floor()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # The published files have 35 million parameters and perhaps the state of their optimiser.
 _LARGEST_BYTES = 2 << 30
-_NAMED_PROBLEMS = 8
+_NAMED_PROBLEMS, _LONGEST_NAME = 8, 200
 _RANGE_TOLERANCE_M = 1e-3
 
 
@@ -80,6 +80,9 @@ def import_weights(path: Path, preset: Preset, command: str = '') -> Checkpoint:
         name: value.detach().to(expected[name].dtype).clone()
         for name, value in to_our_names(published).items()
     }
+    infinite = [name for name, value in model.items() if not bool(value.isfinite().all())]
+    if infinite:
+        raise SelfOccError(f'{path} holds numbers that are not finite in {infinite[0]}')
     return Checkpoint(
         preset=preset,
         step=0,
@@ -104,7 +107,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     if _unpacked_bytes(path) > _LARGEST_BYTES:
         raise SelfOccError(f'{path} is larger than {_LARGEST_BYTES >> 30} GiB: no SelfOcc file is')
     try:
-        content: Any = torch.load(path, map_location='cpu', weights_only=True)
+        with torch.serialization.safe_globals(_plain_numbers()):
+            content: Any = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # whatever the bytes provoke
         raise SelfOccError(
             f'{path} is not a file of weights only: give a SelfOcc .pth as published'
@@ -117,6 +121,23 @@ def _read(path: Path) -> dict[str, Tensor]:
             f'{path} is no dictionary of named parameters: give a SelfOcc .pth as published'
         )
     return _without_prefix(content, 'module.')
+
+
+def _plain_numbers() -> list[Any]:
+    """Return what reads numpy's numbers, which training scripts store beside the weights.
+
+    They execute nothing. Numpy 1 and 2 call the same function by different names.
+    """
+    import numpy as np
+
+    scalar = np.float64(0).__reduce__()[0]
+    names = ('numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar')
+    kinds = (np.bool_, np.int32, np.int64, np.float32, np.float64)
+    return [
+        *((scalar, name) for name in names),
+        np.dtype,
+        *(type(np.dtype(kind)) for kind in kinds),
+    ]
 
 
 def _unpacked_bytes(path: Path) -> int:
@@ -132,8 +153,14 @@ def _unpacked_bytes(path: Path) -> int:
 def _is_parameter(name: object, value: object) -> bool:
     import torch
 
-    is_dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
-    return isinstance(name, str) and is_dense
+    return (
+        isinstance(name, str)
+        and len(name) < _LONGEST_NAME
+        and name.isprintable()
+        and isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and value.device.type == 'cpu'
+    )
 
 
 def _without_prefix(parameters: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -160,6 +187,11 @@ def _problems(
         for name, value in expected.items()
         if name not in ours
     ]
+    problems += [
+        f'{" and ".join(names)} are the same parameter'
+        for names in _by_our_name(published).values()
+        if len(names) > 1
+    ]
     for name in published:
         our_name = translate(name)
         if our_name is not None and our_name in expected:
@@ -167,12 +199,23 @@ def _problems(
     return problems + _range_problems(published, preset)
 
 
+def _by_our_name(published: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    from training.official_weights import translate
+
+    names: dict[str, list[str]] = {}
+    for name in published:
+        ours = translate(name)
+        if ours is not None:
+            names.setdefault(ours, []).append(name)
+    return names
+
+
 def _mismatch(name: str, found: Tensor, wanted: Tensor) -> list[str]:
     if found.shape != wanted.shape:
         return [f'{name} is {list(found.shape)}, expected {list(wanted.shape)}']
     if found.is_floating_point() != wanted.is_floating_point():
         return [f'{name} is {found.dtype}, expected {wanted.dtype}']
-    return [] if bool(found.isfinite().all()) else [f'{name} is not finite']
+    return []
 
 
 def _range_problems(published: Mapping[str, Tensor], preset: Preset) -> list[str]:

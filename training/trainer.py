@@ -29,7 +29,7 @@ _LOG_EVERY = 20
 
 @dataclass
 class Trainer:
-    """Trains a network on clips; the same seed and clips give the same network.
+    """Trains a network on clips; the same seed, clips and threads give the same network.
 
     Attributes:
         preset: The configuration.
@@ -101,7 +101,7 @@ class Trainer:
         """Predict the field of one frame set, let the video judge it, take a step."""
         step_seed = self.seed * 1_000_003 + step
         generator = torch.Generator().manual_seed(step_seed)
-        torch.manual_seed(step_seed)  # of dropout, so that a resumed run drops the same
+        torch.manual_seed(-1 - step_seed)  # of dropout, so that a resumed run drops the same
         ego_from_volume = torch.tensor(self.preset.model.frame.ego_from_volume)
         sample = self.sampler.draw(step).in_volume(ego_from_volume)
         current = sample.current
@@ -120,16 +120,13 @@ class Trainer:
         return torch.tensor([sharpness_at(step, self.preset.optimizer.steps, self.preset.render)])
 
     def _descend(self, loss: Tensor, step: int) -> None:
-        if not torch.isfinite(loss):
-            raise SelfOccError(
-                f'the loss of step {step} is not a finite number: lower the learning rate or '
-                'check the poses of the drive'
-            )
+        _check_finite(loss, 'loss', step)
         for group in self.optimizer.param_groups:
             group['lr'] = group['factor'] * learning_rate_at(step, self.preset.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.optimizer.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.optimizer.clip_norm)
+        _check_finite(norm, 'gradient', step)
         self.optimizer.step()
 
     def checkpoint(self) -> Checkpoint:
@@ -186,6 +183,14 @@ def optimizer_for(model: SelfOcc, config: OptimizerConfig) -> torch.optim.AdamW:
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
     )
+
+
+def _check_finite(value: Tensor, name: str, step: int) -> None:
+    if not torch.isfinite(value):
+        raise SelfOccError(
+            f'the {name} of step {step} is not a finite number: lower the learning rate or '
+            'check the poses of the drive'
+        )
 
 
 def objective_for(preset: Preset, step: int, generator: torch.Generator) -> Objective:

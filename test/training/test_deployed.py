@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from selfocc_core.errors import SelfOccError
 from training.config import VolumeFrame
 from training.deployed import DeployedModel
 from training.field import Field
@@ -42,3 +43,11 @@ def test_a_volume_that_looks_ahead_lies_ahead_of_the_vehicle():
     ego_from_volume = np.array(preset.model.frame.ego_from_volume)
     np.testing.assert_allclose(ego_from_volume @ [2.0, 10.0, -1.73, 1], [10.0, -2.0, 0.0, 1])
     np.testing.assert_allclose(np.linalg.det(ego_from_volume), 1.0)
+
+
+def test_a_density_is_not_exported(small_preset):
+    method = PRESETS['method_tiny']
+    losses = replace(method.losses, eikonal=0.0, hessian=0.0)
+    density = replace(method, losses=losses, render=replace(method.render, weights='density'))
+    with pytest.raises(SelfOccError, match='density'):
+        DeployedModel(SelfOcc(density.model), density)

@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -91,6 +92,7 @@ def as_distributed(weights):
         lambda w: {'state_dict': w, 'epoch': 12, 'optimizer': {'state': {}}},
         lambda w: {'model': as_distributed(w)},
         lambda w: {'state_dict': as_distributed(w), 'global_iter': 5},
+        lambda w: {'state_dict': w, 'best': np.float64(45.01), 'iterations': np.int64(7)},
     ],
 )
 def test_weights_arrive_under_our_names(weights, tiny, tmp_path, wrap):
@@ -195,6 +197,23 @@ def wrong_type(weights):
     weights['encoder.level_embeds'] = weights['encoder.level_embeds'].long()
 
 
+def the_same_twice(weights):
+    name = 'encoder.layers.0.attentions.1.attn_hw.{}output_proj.bias'
+    weights[name.format('deformable_attention.')] = weights[name.format('')]
+
+
+def too_large_for_its_type(weights):
+    weights['encoder.level_embeds'] = torch.full((4, 24), 1e300, dtype=torch.float64)
+
+
+def strange_name(weights):
+    weights['fc\nweight'] = torch.zeros(1)
+
+
+def on_no_device(weights):
+    weights['encoder.level_embeds'] = torch.zeros(4, 24, device='meta')
+
+
 def not_finite(weights):
     weights['encoder.level_embeds'] = torch.full((4, 24), torch.nan)
 
@@ -215,7 +234,7 @@ def no_range(weights):
         (wrong_shape, r'lifter\.tpv_zh is \[7, 24\], expected \[153, 24\]'),
         (two_samples, r'lifter\.tpv_zh is \[2, 153, 24\], expected \[153, 24\]'),
         (wrong_type, r'encoder\.level_embeds is torch\.int64, expected torch\.float32'),
-        (not_finite, r'encoder\.level_embeds is not finite'),
+        (the_same_twice, r'output_proj\.bias are the same parameter'),
         (other_range, r'head\.model\.field\.aabb is not \[\[-40'),
         (no_range, r'head\.model\.field\.aabb is missing'),
     ],
@@ -235,6 +254,30 @@ def test_weights_of_another_preset_are_refused_with_a_few_names(weights, tmp_pat
     with pytest.raises(SelfOccError, match=r'; and \d+ more\)') as refused:
         import_weights(path, PRESETS['method_small'])
     assert str(refused.value).count(';') == 8
+
+
+@pytest.mark.parametrize(
+    ('damage', 'sentence'),
+    [
+        (not_finite, 'not finite in encoder.level_embedding'),
+        (too_large_for_its_type, 'not finite in encoder.level_embedding'),
+        (strange_name, 'no dictionary of named parameters'),
+        (on_no_device, 'no dictionary of named parameters'),
+    ],
+)
+def test_what_are_no_numbers_is_refused(weights, tmp_path, damage, sentence):
+    damage(weights)
+    path = save(weights, tmp_path / 'selfocc.pth')
+    with pytest.raises(SelfOccError, match=sentence):
+        ImportCheckpoint(path, 'method_tiny', tmp_path / 'model.ckpt').run()
+    assert not (tmp_path / 'model.ckpt').exists()
+
+
+def test_a_folder_is_no_place_for_a_checkpoint(weights, tmp_path):
+    (tmp_path / 'model.ckpt').mkdir()
+    path = save(weights, tmp_path / 'selfocc.pth')
+    with pytest.raises(SelfOccError, match='cannot write'):
+        ImportCheckpoint(path, 'method_tiny', tmp_path / 'model.ckpt').run()
 
 
 class Bomb:

@@ -121,7 +121,9 @@ def propose(
     return Proposals(errors * share, colors * share[:, None], count > 0)
 
 
-def expected_cost(proposals: Proposals, weights: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+def expected_cost(
+    proposals: Proposals, weights: Tensor, target: Target, *, parity: bool = False
+) -> tuple[Tensor, Tensor]:
     """Return the cost of proposals under the rendering weights.
 
     ``ℓ = 0.15 Σ w̃ e + 0.85 D(Σ w̃ b, C)`` with ``w̃ = w [seen] / Σ w [seen]``. Only the first part
@@ -131,11 +133,13 @@ def expected_cost(proposals: Proposals, weights: Tensor, target: Target) -> tupl
         proposals: ``[N, P, S]``.
         weights: Of the samples ``w [N, P, S]``.
         target: The rays' own colours.
+        parity: The original's opacities are at least 1e-5, so that a ray that meets nothing takes
+            the mean of what it sees. Here weights may be 0, and 1e-5 is added to them.
 
     Returns:
         ``ℓ [N, P]``, and whether any sample of the ray is seen ``[N, P]``.
     """
-    seen_weights = weights * proposals.seen
+    seen_weights = (weights if parity else weights + 1e-5) * proposals.seen
     share = seen_weights / seen_weights.sum(-1, keepdim=True).clamp(min=1e-10)
     error = (share * proposals.errors).sum(-1)
     color = torch.einsum('nps,ncps->ncp', share, proposals.colors)
@@ -168,7 +172,8 @@ def combined_loss(
         parity: See ``read_pixels``. Without the auto-mask, the original also averages the rays
             with no sample seen, as if they were black; here they are left out.
     """
-    cost, seen = expected_cost(propose(target, depths, sources, parity=parity), weights, target)
+    proposals = propose(target, depths, sources, parity=parity)
+    cost, seen = expected_cost(proposals, weights, target, parity=parity)
     if automask:
         return _least([cost.masked_fill(~seen, NO_PROPOSAL)], target, sources, parity=parity)
     return cost.mean() if parity else mean_seen(cost, seen)
@@ -200,7 +205,7 @@ def separate_loss(
     costs, seen = [], []
     for source in sources:
         proposals = propose(target, depths, [source], parity=parity)
-        cost, source_sees = expected_cost(proposals, weights, target)
+        cost, source_sees = expected_cost(proposals, weights, target, parity=parity)
         costs.append(cost.masked_fill(~source_sees, NO_PROPOSAL))
         seen.append(source_sees)
     if automask:

@@ -25,9 +25,11 @@ def cross_entropy_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         probabilities: Rendered ``p [N, P, classes]``.
-        labels: ``[N, P]`` int64.
+        labels: ``[N, P]`` int64; what is no class, such as 255, is left out.
     """
-    return -_of_label(probabilities, labels).clamp(1e-6, 1).log().mean()
+    known = _is_class(probabilities, labels)
+    cost = -_of_label(probabilities, labels * known).clamp(1e-6, 1).log()
+    return (cost * known).sum() / known.sum().clamp(min=1)
 
 
 def binary_cross_entropy_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -37,11 +39,17 @@ def binary_cross_entropy_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         probabilities: Rendered ``p [N, P, classes]``.
-        labels: ``[N, P]`` int64.
+        labels: ``[N, P]`` int64; what is no class, such as 255, is left out.
     """
+    known = _is_class(probabilities, labels)
     p = probabilities.clamp(1e-6, 1 - 1e-6)
-    is_label = torch.zeros_like(p).scatter(-1, labels[..., None], 1.0)
-    return -(is_label * p.log() + (1 - is_label) * (1 - p).log()).mean()
+    is_label = torch.zeros_like(p).scatter(-1, (labels * known)[..., None], 1.0)
+    cost = -(is_label * p.log() + (1 - is_label) * (1 - p).log()).mean(-1)
+    return (cost * known).sum() / known.sum().clamp(min=1)
+
+
+def _is_class(probabilities: Tensor, labels: Tensor) -> Tensor:
+    return (labels >= 0) & (labels < probabilities.shape[-1])
 
 
 def _of_label(probabilities: Tensor, labels: Tensor) -> Tensor:

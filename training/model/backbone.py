@@ -92,11 +92,20 @@ class ResNet(nn.Module):
             self.bn1.eval()
         return self
 
+    @property
+    def stages(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+        """The four stages, finest first."""
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Return what the first stage gets, at stride 4, of normalised images."""
+        return F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, 2, 1)
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return features at strides 4, 8, 16, 32 of normalised images ``[N, 3, H, W]``."""
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, 2, 1)
+        x = self.stem(images)
         features = []
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+        for stage in self.stages:
             x = stage(x)
             features.append(x)
         return features

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from training.config import ModelConfig
-
-
-class Decoder(Protocol):
-    """Turns planes into volumes."""
-
-    def __call__(self, planes: Sequence[Tensor]) -> Tensor:
-        """Map planes ``[B, rows, columns, D]`` to the field ``[B, 1 + C, Y, X, Z]``."""
 
 
 def field_channels(config: ModelConfig) -> int:

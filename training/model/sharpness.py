@@ -14,5 +14,5 @@ class Sharpness(nn.Module):
         self.exponent = nn.Parameter(torch.tensor([start]).log() / 10)
 
     def forward(self) -> Tensor:
-        """Return ``inv_s`` ``[1]``, kept within 1e-6 and 1e6."""
-        return (10 * self.exponent).exp().clamp(1e-6, 1e6)
+        """Return ``inv_s`` ``[1]``, kept within about 1e-6 and 1e6."""
+        return (10 * self.exponent.clamp(-1.38, 1.38)).exp()

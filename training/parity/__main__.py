@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -17,20 +18,20 @@ from pathlib import Path
 
 from selfocc_core.errors import SelfOccError
 from training.parity.comparison import Comparison
+from training.parity.gradients import compare_parameter_gradients
 from training.parity.network import RecordedNetwork
 from training.parity.recording import Recording, read_recording
-from training.parity.rendering import (
-    compare_all,
-    losses,
-    recorded_variance,
-    recorded_volume,
-    render_volume,
-    total_loss,
-)
+from training.parity.rendering import compare_all, recorded_variance, recorded_volume
 
 # Inputs, weights and random draws; weighted losses only say what the weights are.
 _GIVEN = re.compile(r'in/.*|w/.*|(eval|train)/(rand_\d+|np_uniform|loss_\w+_weighted)')
 _FEATURES = re.compile(r'(eval|train)/backbone_\d')
+
+
+_INCONSISTENT = (
+    ArithmeticError, LookupError, MemoryError, RecursionError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
 
 
 def compare(recording: Recording) -> Iterator[Comparison]:
@@ -46,9 +47,7 @@ def compare(recording: Recording) -> Iterator[Comparison]:
         yield from network.compare_occupancy(phase)
         volume, variance = recorded_volume(recording, phase), recorded_variance(recording, phase)
         yield from compare_all(recording, phase, volume, variance)
-    rendered = render_volume(recording, 'train', network.volume, network.model.sharpness.exponent)
-    total = total_loss(recording, 'train', losses(recording, 'train', rendered))
-    yield from network.compare_parameter_gradients(total)
+    yield from compare_parameter_gradients(network)
 
 
 def not_compared(recording: Recording, comparisons: list[Comparison]) -> list[str]:
@@ -71,6 +70,13 @@ def main() -> int:
     except SelfOccError as error:
         print(f'training.parity: {error}', file=sys.stderr)
         return 1
+    except _INCONSISTENT as error:  # a file may record anything
+        reason = f'{type(error).__name__}: {error}'.splitlines()[0][:200]
+        print(
+            f'training.parity: {options.file} does not hold together ({reason}): record it again',
+            file=sys.stderr,
+        )
+        return 1
     forgotten = not_compared(recording, comparisons)
     show = _as_json if options.json else _as_table
     print(show(comparisons, forgotten))
@@ -79,7 +85,7 @@ def main() -> int:
 
 def _as_table(comparisons: list[Comparison], forgotten: list[str]) -> str:
     lines = [
-        f'{"" if c.agrees else "DISAGREES":9} {c.relative_error:9.1e}  {c.name}'
+        f'{_verdict(c):9} {c.relative_error:9.1e} of {c.tolerance:.1e}  {c.name}'
         for c in comparisons
     ]
     wrong = sum(not c.agrees for c in comparisons)
@@ -87,8 +93,17 @@ def _as_table(comparisons: list[Comparison], forgotten: list[str]) -> str:
     return '\n'.join([*lines, f'{len(comparisons)} comparisons, {wrong} disagree'])
 
 
+def _verdict(comparison: Comparison) -> str:
+    return '' if comparison.agrees else 'DISAGREES'
+
+
 def _as_json(comparisons: list[Comparison], forgotten: list[str]) -> str:
-    entries = [{**c._asdict(), 'agrees': c.agrees} for c in comparisons]
+    # JSON has no infinity: null is the error of what cannot be compared.
+    entries = [
+        {**c._asdict(), 'agrees': c.agrees}
+        | ({} if math.isfinite(c.relative_error) else {'relative_error': None})
+        for c in comparisons
+    ]
     agrees = all(c.agrees for c in comparisons)
     report = {'agrees': agrees, 'comparisons': entries, 'not_compared': forgotten}
     return json.dumps(report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from training.model.planes import planes_of
 from training.model.projection import Views
 from training.model.selfocc import SelfOcc
 from training.official_weights import NOT_PARAMETERS, to_our_names, translate
-from training.parity.comparison import GRADIENT, Comparison, relative_error
+from training.parity.comparison import Comparison, relative_error
 from training.parity.recording import Phase, Recording
 from training.rendering.sampling import sample_volume
 
@@ -69,6 +69,22 @@ def model_config(recording: Recording) -> ModelConfig:
     )
 
 
+class Decoded(NamedTuple):
+    """What the network computes on its way to the volume.
+
+    Attributes:
+        features: Of the backbone's stages ``[N, C, H, W]``.
+        pyramid: Its levels ``[1, N, D, H, W]``.
+        planes: ``[1, rows, columns, D]``.
+        volume: ``[1, 1 + C, Y, X, Z]``.
+    """
+
+    features: list[Tensor]
+    pyramid: list[Tensor]
+    planes: list[Tensor]
+    volume: Tensor
+
+
 class RecordedNetwork:
     """A network with the recorded weights.
 
@@ -87,15 +103,14 @@ class RecordedNetwork:
             for name in recording.arrays
             if name.startswith('w/')
         }
-        unknown = [name for name in weights if not translate(name) and name not in NOT_PARAMETERS]
+        self.has_backbone = any(name.startswith('img_backbone.') for name in weights)
+        wrong = [name for name in weights if not translate(name) and name not in NOT_PARAMETERS]
         ours = {name: torch.from_numpy(w) for name, w in to_our_names(weights).items()}
-        missing, _ = self.model.load_state_dict(ours, strict=False)
-        without_backbone = [name for name in missing if not name.startswith('backbone.')]
-        self.has_backbone = len(without_backbone) == len(missing)
-        if unknown or without_backbone:
-            raise SelfOccError(
-                f'the recorded weights do not fit the network: {unknown + without_backbone}'
-            )
+        missing, unexpected = self.model.load_state_dict(ours, strict=False)
+        wrong += [n for n in missing if self.has_backbone or not n.startswith('backbone.')]
+        if wrong or unexpected:
+            names = ', '.join([*wrong, *unexpected][:8])
+            raise SelfOccError(f'the recorded weights do not fit the recorded network: {names}')
 
     def compare_geometry(self) -> Iterator[Comparison]:
         """Compare what depends on grid and calibration only."""
@@ -113,24 +128,34 @@ class RecordedNetwork:
 
     def compare_network(self, phase: Phase) -> Iterator[Comparison]:
         """Compare features, planes and volume; leaves the volume in ``self.volume``."""
-        self.model.train(phase == 'train')
         with torch.set_grad_enabled(phase == 'train'), _Watched(self.model) as watched:
-            features = self._features(phase)
-            pyramid = [level[None] for level in self.model.neck(features)]
-            planes = self.model.encoder(pyramid, self._views())
-            volume = self.model.decoder(planes)
-        self.volume: Tensor = volume[0]
+            decoded = self.decode(phase)
+        self.volume: Tensor = decoded.volume[0]
         named = {
-            **(self._named('backbone', features) if self.has_backbone else {}),
-            **self._named('fpn', pyramid),
+            **(self._named('backbone', decoded.features) if self.has_backbone else {}),
+            **self._named('fpn', decoded.pyramid),
             **watched.arrays,
-            **self._named('tpv', planes),
-            'volume': volume,
+            **self._named('tpv', decoded.planes),
+            'volume': decoded.volume,
             'inv_s': self.model.sharpness(),
         }
         named = {name: value.reshape(_shape(self.recording, f'{phase}/{name}', value))
                  for name, value in named.items()}  # fmt: skip
         yield from self._compare({f'{phase}/{name}': value for name, value in named.items()})
+
+    def decode(self, phase: Phase, noise: Sequence[float] = (0.0, 0.0, 0.0, 0.0)) -> Decoded:
+        """Run the network.
+
+        Args:
+            phase: Evaluation or training.
+            noise: Standard deviation of what is added to the features of each stage of the
+                backbone, relative to the largest of them.
+        """
+        self.model.train(phase == 'train')
+        features, passed_on = self._features(phase, noise)
+        pyramid = [level[None] for level in self.model.neck(passed_on)]
+        planes = self.model.encoder(pyramid, self._views())
+        return Decoded(features, pyramid, planes, self.model.decoder(planes))
 
     def compare_occupancy(self, phase: Phase) -> Iterator[Comparison]:
         """Compare distance and logits between the nodes, where occupancy is read off."""
@@ -149,26 +174,30 @@ class RecordedNetwork:
             actual[f'{phase}/occ_logits'] = logits.permute(1, 2, 3, 0)
         yield from self._compare(actual)
 
-    def compare_parameter_gradients(self, total_loss: Tensor) -> Iterator[Comparison]:
-        """Compare the gradient of the summed losses with respect to every recorded parameter."""
-        self.model.zero_grad(set_to_none=True)
-        total_loss.backward()
-        parameters = dict(self.model.named_parameters())
-        for key in self.recording.arrays:
-            ours = translate(key.removeprefix('grad/')) if key.startswith('grad/') else None
-            if not key.startswith('grad/'):
-                continue
-            gradient = parameters[ours].grad if ours in parameters else None
-            expected = self.recording.array(key)
-            error = float('inf') if gradient is None else relative_error(gradient, expected)
-            yield Comparison(key, error, GRADIENT)
+    def recorded_features(self, phase: Phase) -> list[Tensor]:
+        """Return what the backbone's stages gave ``[N, C, H, W]``."""
+        features = (self.recording.tensor(f'{phase}/backbone_{i}') for i in range(LEVELS))
+        return [feature.flatten(0, -4) for feature in features]
 
-    def _features(self, phase: Phase) -> list[Tensor]:
-        """Return the recorded features, or our backbone's where its weights are recorded."""
+    def _features(self, phase: Phase, noise: Sequence[float]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the backbone's features, and what is passed on.
+
+        Each stage starts from the recorded features of the one before, with the gradient of our
+        own, so that rounding does not add up. Without recorded weights both are the recorded.
+        """
+        recorded = self.recorded_features(phase)
         if not self.has_backbone:
-            return [self.recording.tensor(f'{phase}/backbone_{i}')[0] for i in range(LEVELS)]
-        features: list[Tensor] = self.model.backbone(self.recording.tensor('in/imgs')[0])
-        return features
+            return recorded, recorded
+        features, passed_on = [], []
+        x = self.model.backbone.stem(self.recording.tensor('in/imgs')[0])
+        for stage, expected, level in zip(
+            self.model.backbone.stages, recorded, noise, strict=True
+        ):
+            features.append(stage(x))
+            disturbed = expected + level * expected.abs().max() * torch.randn_like(expected)
+            x = disturbed + (features[-1] - features[-1].detach())
+            passed_on.append(x)
+        return features, passed_on
 
     @staticmethod
     def _named(name: str, tensors: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -78,7 +78,10 @@ def read_recording(path: Path) -> Recording:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         config = json.loads(str(arrays.pop('cfg_json')))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError, ValueError, LookupError, EOFError, MemoryError, RecursionError,
+        zipfile.BadZipFile,
+    ) as error:  # fmt: skip
         raise SelfOccError(f'{path} is no recording of arrays: {error}') from None
     if not isinstance(config, dict):
         raise SelfOccError(f'{path} is no recording of arrays: its configuration is no object')

@@ -49,6 +49,8 @@ SELFOCC_TINY = Preset(
     ),
     output=OutputConfig(
         grid=VoxelGrid((-25.6, -25.6, -2.0), (25.6, 25.6, 4.4), (128, 128, 16)),
+        # Half a voxel: a surface through a voxel is at most about that far from its centre.
+        occupied_below_m=0.2,
         depth_height=24,
         depth_width=44,
         depth_samples=64,

@@ -86,9 +86,9 @@ def render(
 ) -> Rendering:
     """Render rays through a field.
 
-    Weights ``w`` by ``neus_weights``; distance ``Σ w t_mid / (Σ w + 1e-10)``, within the bins;
-    colour ``Σ w c + (1 - Σ w) b``; semantics ``Σ w softmax(l)``, normalised at each sample and
-    without background.
+    Weights ``w`` by ``neus_weights``; distance ``Σ w t_mid + (1 - Σ w) t_far``: what does not end
+    in the volume counts as leaving it; colour ``Σ w c + (1 - Σ w) b``; semantics
+    ``Σ w softmax(l)``, normalised at each sample and without background.
 
     Args:
         field: Distance, colour and semantics.
@@ -104,10 +104,10 @@ def render(
             in the backward pass instead of being kept.
         parity: The original samples distance, gradient, colour and semantics at the start of each
             bin but places them at its middle, a bias of half a bin; here all of it happens at the
-            middle. It also keeps the distance in the range of all rays, here of each ray, and
-            see ``neus_weights``.
+            middle. Its distance is ``Σ w t_mid / Σ w`` in the range of all rays, which says
+            nothing of rays that meet nothing. See also ``neus_weights``.
     """
-    volume = field.volume if gradient is None else torch.cat([field.volume, gradient])
+    volume = _channels_together(field.volume, gradient)
     settings = _Settings(field, gradient is not None, anneal, parity)
     compose = _composite if chunk_rays is None else _recomputed_composite
     parts = [
@@ -128,6 +128,13 @@ def render(
         _over(whole.color, accumulation, background),
         whole.semantics,
     )
+
+
+def _channels_together(volume: Tensor, gradient: Tensor | None) -> Tensor:
+    """Return volume and gradient in one, the channels of a node side by side in memory."""
+    parts = [volume] if gradient is None else [volume, gradient]
+    nodes = torch.cat([part.permute(1, 2, 3, 0) for part in parts], -1)
+    return nodes.permute(3, 0, 1, 2)
 
 
 class _Settings(NamedTuple):
@@ -211,10 +218,10 @@ def _expected_distance(
     weights: Tensor, accumulation: Tensor, bins: Bins, *, parity: bool
 ) -> Tensor:
     middles = bins.middles
-    distance = (weights * middles).sum(1) / (accumulation + 1e-10)
+    distance = (weights * middles).sum(1)
     if parity:
-        return distance.clamp(middles.min(), middles.max())
-    return torch.minimum(torch.maximum(distance, middles[:, 0]), middles[:, -1])
+        return (distance / (accumulation + 1e-10)).clamp(middles.min(), middles.max())
+    return distance + (1 - accumulation) * bins.ends[:, -1]
 
 
 def _over(color: Tensor | None, accumulation: Tensor, background: Tensor | None) -> Tensor | None:

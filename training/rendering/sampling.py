@@ -29,6 +29,10 @@ def sample_volume(
     Returns:
         ``[C, ...]``.
     """
+    if volume.shape[1:] != (grid.y.nodes, grid.x.nodes, grid.z.nodes):
+        raise ValueError(
+            f'a volume {list(volume.shape)} is not one of {grid.nodes} nodes (x, y, z)'
+        )
     index = torch.stack([axis.index_of(points[..., i]) for i, axis in enumerate(grid.axes)], -1)
     if volume.device.type == 'cpu' and _HAS_KERNELS and not (parity or points.requires_grad):
         return _compiled_lookup(volume, index)
