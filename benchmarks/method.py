@@ -167,9 +167,9 @@ def training_step(preset: Preset) -> Callable[[], object]:
 
 
 def with_checkpoints(preset: Preset) -> Preset:
-    """Return the preset that recomputes encoder layers and rendering in the backward pass."""
+    """Return the preset that recomputes encoder layers in the backward pass."""
     model = replace(preset.model, encoder=replace(preset.model.encoder, checkpoint=True))
-    return replace(preset, model=model, render=replace(preset.render, checkpoint=True))
+    return replace(preset, model=model)
 
 
 def random_sample(preset: Preset) -> Sample:
@@ -250,7 +250,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         '--checkpoint', action='store_true',
-        help='recompute encoder layers and rendering in the backward pass',
+        help='recompute encoder layers in the backward pass',
     )  # fmt: skip
     parser.add_argument('--json', type=Path, help='also write the result here')
     parser.add_argument('--child', choices=MODES, help=argparse.SUPPRESS)

@@ -217,8 +217,9 @@ class RenderConfig:
     """``inv_s`` at the first step, in 1/m."""
     sharpness_end: float = 40.0
     """Scheduled: ``inv_s`` at the last step."""
-    checkpoint: bool = False
-    """Render camera by camera and recompute in the backward pass instead of keeping samples."""
+    checkpoint: bool = True
+    """Render camera by camera and sample again in the backward pass instead of keeping samples:
+    less memory and, on a CPU, no slower."""
 
 
 @dataclass(frozen=True)
