@@ -42,7 +42,7 @@ def describe(images: Tensor) -> Descriptor:
         count, 9, height, width
     )
     patches = patches - patches.mean(1, keepdim=True)
-    patches = patches / (patches.norm(dim=1, keepdim=True) + 0.02)
+    patches = patches / (patches.square().sum(1, keepdim=True).sqrt() + 0.02)
     return Descriptor(torch.cat([images, patches], 1))
 
 
