@@ -66,6 +66,7 @@ class ModelCard(_Strict):
     opset: int
     output: Literal['sdf'] = 'sdf'
     threshold: float = Field(default=0.0, allow_inf_nan=False)
+    classes: tuple[str, ...] = Field(default=(), max_length=255)
     input: InputSpec
     grid: GridSpec
     depth: DepthSpec

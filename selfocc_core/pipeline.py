@@ -28,6 +28,9 @@ class OccupancyResult:
         states: ``VoxelState`` of each voxel ``[X, Y, Z]`` uint8.
         sdf: Signed distance in metres ``[X, Y, Z]`` float32.
         depths: Depth image of each camera that was present.
+        labels: Class of each voxel ``[X, Y, Z]`` uint8, an index into the card's classes; only
+            that of an occupied voxel means something. ``None`` of a model without classes.
+        class_names: The card's classes.
     """
 
     stamp_ns: int
@@ -35,6 +38,8 @@ class OccupancyResult:
     states: NDArray[np.uint8]
     sdf: NDArray[np.float32]
     depths: Mapping[str, DepthImage]
+    labels: NDArray[np.uint8] | None = None
+    class_names: tuple[str, ...] = ()
 
 
 class OccupancyPipeline:
@@ -82,7 +87,15 @@ class OccupancyPipeline:
         visible = np.asarray(self._seen_by[present].any(0))
         states = classify(outputs.sdf, visible, self.card.threshold)
         depths = self._depths(outputs.depth, frame_set)
-        return OccupancyResult(frame_set.stamp_ns, self.grid, states, outputs.sdf, depths)
+        return OccupancyResult(
+            frame_set.stamp_ns,
+            self.grid,
+            states,
+            outputs.sdf,
+            depths,
+            outputs.semantics,
+            self.card.classes,
+        )
 
     def _preprocess(self, frame_set: FrameSet) -> NDArray[np.uint8]:
         spec = self.card.input

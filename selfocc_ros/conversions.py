@@ -20,7 +20,7 @@ from selfocc_core.depth import DepthImage
 from selfocc_core.errors import SelfOccError
 from selfocc_core.frames import Image
 from selfocc_core.pipeline import OccupancyResult
-from selfocc_core.semantics import CLASS_NAMES
+from selfocc_core.semantics import CLASS_NAMES, class_colors
 from selfocc_core.voxels import VoxelGrid, VoxelState, height_band
 
 POINT_OFFSETS = {'x': 0, 'y': 4, 'z': 8, 'rgb': 12, 'label': 20, 'occupancy': 16}
@@ -88,18 +88,23 @@ def _cv_bridge() -> Any | None:
 
 
 def occupied_cloud(result: OccupancyResult, frame_id: str, threshold: float) -> PointCloud2:
-    """Return the centres of the occupied voxels, coloured by height.
+    """Return the centres of the occupied voxels, coloured by class, else by height.
 
-    ``occupancy`` is 0.5 at the model's threshold and 1 half a voxel inside it; ``label`` is a
-    class of ``selfocc_core.semantics``, "other" as long as the model tells none.
+    ``occupancy`` is 0.5 at the model's threshold and 1 half a voxel inside it; ``label`` is an
+    index into the classes of the model's card, or without any "other" of
+    ``selfocc_core.semantics``.
     """
     ijk = np.argwhere(result.states == VoxelState.OCCUPIED)
     points = np.zeros(len(ijk), POINT)
     for axis, name in enumerate('xyz'):
         points[name] = result.grid.axis_centers(axis)[ijk[:, axis]]
     depth_inside = (threshold - result.sdf[tuple(ijk.T)]) / result.grid.voxel_size_m.min()
-    points['rgb'] = _height_colors(result.grid.shape[2])[ijk[:, 2]]
-    points['label'] = _UNCLASSIFIED
+    if result.labels is None:
+        points['rgb'] = _height_colors(result.grid.shape[2])[ijk[:, 2]]
+        points['label'] = _UNCLASSIFIED
+    else:
+        points['label'] = result.labels[tuple(ijk.T)]
+        points['rgb'] = _class_colors(result.class_names)[points['label']]
     points['occupancy'] = np.clip(0.5 + depth_inside, 0.0, 1.0)
     return point_cloud(points, header(result.stamp_ns, frame_id))
 
@@ -125,6 +130,13 @@ def point_cloud(points: NDArray[np.void], cloud_header: Header) -> PointCloud2:
         data=message_bytes(points.view(np.uint8)),
         is_dense=True,
     )
+
+
+@cache
+def _class_colors(names: tuple[str, ...]) -> NDArray[np.uint32]:
+    """Return 0x00RRGGBB for each class."""
+    rgb = class_colors(names).astype(np.uint32)
+    return np.asarray(rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2], np.uint32)
 
 
 @cache

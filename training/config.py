@@ -85,8 +85,8 @@ class DecoderConfig:
     starts as the ground plane and decodes several nodes along z for each node of features."""
     color: bool = True
     """Decode colour."""
-    classes: int = 0
-    """Semantic classes; 0: none."""
+    class_names: tuple[str, ...] = ()
+    """Semantic classes, in the order of their labels; none: no semantics."""
     layers: int = 2
     """Linear layers of the MLP; 2 in the bird's eye view."""
     chunk_nodes: int = 32768
@@ -101,6 +101,11 @@ class DecoderConfig:
     """Convolutions: the field starts as the ground plane, at most this far from it."""
     lift: bool = False
     """Convolutions: add the image features at each node's own projection."""
+
+    @property
+    def classes(self) -> int:
+        """Number of semantic classes."""
+        return len(self.class_names)
 
 
 @dataclass(frozen=True)
@@ -352,7 +357,7 @@ class Preset:
         _refuse_if(losses.rgb > 0 and not decoder.color, 'losses.rgb needs model.decoder.color')
         _refuse_if(
             losses.semantic > 0 and not decoder.classes,
-            'losses.semantic needs model.decoder.classes',
+            'losses.semantic needs model.decoder.class_names',
         )
         _refuse_if(render.anneal_steps < 1, 'render.anneal_steps is less than 1')
         _refuse_if(min(render.rows, render.columns) < 2, 'the lattice has less than 2 rows')

@@ -64,7 +64,7 @@ class DeployedModel(nn.Module):
 
     def forward(
         self, images: Tensor, image_from_ego: Tensor, camera_mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Run the network.
 
         Args:
@@ -73,16 +73,24 @@ class DeployedModel(nn.Module):
             camera_mask: Which cameras are present ``[N]`` bool.
 
         Returns:
-            ``sdf`` ``[X, Y, Z]`` in metres at the voxel centres, and ``depth`` ``[N, h, w]`` in
-            metres along the optical axis, ``far_m`` where a ray meets nothing in the volume.
+            ``sdf`` ``[X, Y, Z]`` in metres at the voxel centres, ``depth`` ``[N, h, w]`` in
+            metres along the optical axis, ``far_m`` where a ray meets nothing in the volume; and
+            of a network with classes ``semantics`` ``[X, Y, Z]`` uint8, the likeliest class of
+            each voxel.
         """
         image_from_volume = image_from_ego @ self.ego_from_volume
         (field,) = self.network(images[None], image_from_volume[None], camera_mask[None])
-        return self._voxels(field), self._depth(field, image_from_volume)
+        outputs = self._voxels(field.sdf), self._depth(field, image_from_volume)
+        return (*outputs, self._labels(field)) if len(field.semantics) else outputs
 
-    def _voxels(self, field: Field) -> Tensor:
-        """Interpolate trilinearly at the voxel centres, one axis after the other."""
-        along_z = field.sdf @ self.interpolate_z.T
+    def _labels(self, field: Field) -> Tensor:
+        """Return the class with the largest logit at each voxel centre."""
+        logits = [self._voxels(logit) for logit in field.semantics]
+        return torch.stack(logits).argmax(0).to(torch.uint8)
+
+    def _voxels(self, volume: Tensor) -> Tensor:
+        """Interpolate ``[Y, X, Z]`` trilinearly at the voxel centres, axis after axis."""
+        along_z = volume @ self.interpolate_z.T
         along_x = torch.einsum('vx,yxz->yvz', self.interpolate_x, along_z)
         voxels = torch.einsum('vy,yxz->xvz', self.interpolate_y, along_x)
         return voxels if self.preset.model.frame.axes == 'ahead_left' else voxels.transpose(0, 1)

@@ -176,7 +176,7 @@ class LatticeObjective:
         if anchor.labels is None:
             raise SelfOccError(
                 f'preset {self.preset.name} learns semantics but the data has no pseudo-labels: '
-                'give --config.losses.semantic 0 and --config.model.decoder.classes 0'
+                'give --config.losses.semantic 0 and --config.model.decoder.class-names'
             )
         labels = read_labels(anchor.labels.long(), pixels, parity=self.preset.model.parity)
         binary = self.preset.losses.semantic_form == 'binary'

@@ -34,10 +34,13 @@ class ModelOutputs:
     Attributes:
         sdf: Signed distance ``[X, Y, Z]`` in metres, negative inside things.
         depth: Depth along the optical axis ``[N, h, w]`` in metres.
+        semantics: Class of each voxel ``[X, Y, Z]``, an index into the card's classes; ``None``
+            of a model without classes.
     """
 
     sdf: NDArray[np.float32]
     depth: NDArray[np.float32]
+    semantics: NDArray[np.uint8] | None = None
 
 
 class Backend(Protocol):

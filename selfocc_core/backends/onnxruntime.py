@@ -50,15 +50,16 @@ class OnnxRuntimeBackend:
 
     def infer(self, inputs: ModelInputs) -> ModelOutputs:
         """Run the model once."""
-        sdf, depth = self._session.run(
-            ['sdf', 'depth'],
+        names = ['sdf', 'depth', 'semantics'] if self._card.classes else ['sdf', 'depth']
+        outputs = self._session.run(
+            names,
             {
                 'images': inputs.images,
                 'image_from_ego': inputs.image_from_ego,
                 'camera_mask': inputs.camera_mask,
             },
         )
-        return ModelOutputs(sdf=sdf, depth=depth)
+        return ModelOutputs(**dict(zip(names, outputs, strict=True)))
 
 
 def _check_interface(session: Any, card: ModelCard, model_path: Path) -> None:
@@ -70,6 +71,8 @@ def _check_interface(session: Any, card: ModelCard, model_path: Path) -> None:
         'sdf': list(card.grid.shape),
         'depth': [n, card.depth.height, card.depth.width],
     }
+    if card.classes:
+        expected['semantics'] = list(card.grid.shape)
     actual = {value.name: value.shape for value in (*session.get_inputs(), *session.get_outputs())}
     for name, shape in expected.items():
         if actual.get(name) != shape:

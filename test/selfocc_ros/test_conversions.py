@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from selfocc_core.bag_messages import (
 from selfocc_core.depth import DepthImage
 from selfocc_core.errors import SelfOccError
 from selfocc_core.pipeline import OccupancyResult
-from selfocc_core.semantics import CLASS_NAMES
+from selfocc_core.semantics import CLASS_COLORS, CLASS_NAMES
 from selfocc_core.voxels import VoxelGrid, VoxelState
 from selfocc_ros import conversions
 from selfocc_ros.conversions import (
@@ -54,6 +55,20 @@ def test_cloud_holds_the_centres_of_the_occupied_voxels():
     assert stamp_ns_of(cloud) == STAMP_NS
     assert (cloud.height, cloud.width, cloud.is_dense) == (1, 2, True)
     assert cloud.row_step == len(cloud.data) == 2 * cloud.point_step
+
+
+def test_cloud_tells_the_classes_of_a_semantic_model():
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[2, 3, 1] = 1
+    result = replace(
+        result_with((0, 0, 0), (2, 3, 1)), labels=labels, class_names=('road', 'giraffe')
+    )
+    fields = decode_point_cloud(occupied_cloud(result, 'base_link', threshold=0.0))
+    assert fields['label'].tolist() == [0, 1]
+    road, giraffe = fields['rgb'].view(np.uint32).tolist()
+    red, green, blue = CLASS_COLORS[CLASS_NAMES.index('road')].tolist()
+    assert road == red << 16 | green << 8 | blue
+    assert giraffe != road
 
 
 def test_cloud_of_an_empty_grid_is_empty_and_valid():

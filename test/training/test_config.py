@@ -43,7 +43,9 @@ def test_presets_that_do_not_fit_together_are_refused(preset, part, values):
 
 
 def test_losses_need_what_they_compare():
-    without = replace(METHOD.model, decoder=replace(METHOD.model.decoder, color=False, classes=0))
+    without = replace(
+        METHOD.model, decoder=replace(METHOD.model.decoder, color=False, class_names=())
+    )
     with pytest.raises(SelfOccError, match=r'losses\.rgb needs'):
         replace(METHOD, model=without)
     with pytest.raises(SelfOccError, match=r'losses\.semantic needs'):

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from selfocc_core.backends import open_backend
 from selfocc_core.errors import SelfOccError
+from selfocc_core.voxels import VoxelGrid
+from training.checkpoint import Checkpoint
 from training.config import VolumeFrame
 from training.deployed import DeployedModel
+from training.export import Export, example_inputs
 from training.field import Field
 from training.grid import Axis, NodeGrid
 from training.model.selfocc import SelfOcc
@@ -33,7 +37,7 @@ def test_voxels_read_the_field_where_they_are_in_the_ego_frame(small_preset, axe
     in_ego = nodes @ ego_from_volume[:3, :3].T + ego_from_volume[:3, 3]
     field = Field((in_ego @ slope)[None].float(), grid)
     expected = preset.output.grid.centers() @ slope.numpy()
-    np.testing.assert_allclose(deployed._voxels(field).numpy(), expected, atol=1e-3)
+    np.testing.assert_allclose(deployed._voxels(field.sdf).numpy(), expected, atol=1e-3)
 
 
 def test_a_volume_that_looks_ahead_lies_ahead_of_the_vehicle():
@@ -51,3 +55,39 @@ def test_a_density_is_not_exported(small_preset):
     density = replace(method, losses=losses, render=replace(method.render, weights='density'))
     with pytest.raises(SelfOccError, match='density'):
         DeployedModel(SelfOcc(density.model), density)
+
+
+def test_a_semantic_model_is_exported_with_its_classes(tmp_path):
+    preset = PRESETS['method_tiny']
+    model = replace(
+        preset.model,
+        input=replace(preset.model.input, height=32, width=64),
+        decoder=replace(preset.model.decoder, class_names=('road', 'car', 'tree')),
+    )
+    output = replace(preset.output, grid=VoxelGrid((-40, -40, -1), (40, 40, 5.4), (20, 20, 8)))
+    preset = replace(preset, model=model, output=output)
+    network = SelfOcc(model)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    checkpoint = Checkpoint(preset, 0, 0, 'none', 'none', network.state_dict(), {})
+    checkpoint.save(tmp_path / 'model.ckpt')
+    Export(tmp_path / 'model.ckpt', tmp_path / 'model.onnx').run()
+    backend = open_backend(tmp_path / 'model.onnx')
+    assert backend.card.classes == ('road', 'car', 'tree')
+    outputs = backend.infer(example_inputs(6, 32, 64))
+    assert outputs.semantics.shape == (20, 20, 8)
+    assert outputs.semantics.dtype == np.uint8
+
+
+def test_the_label_of_a_voxel_is_the_likeliest_class_at_its_centre(small_preset):
+    grid = small_preset.model.grid
+    nodes = grid.subdivided_z(small_preset.model.decoder.subdivide_z).node_positions()
+    x, y = nodes[..., 0], nodes[..., 1]
+    field = Field(torch.stack([x, *[0 * x] * 3, x, y, -x - y]), grid)
+    labels = DeployedModel(SelfOcc(small_preset.model), small_preset)._labels(field).numpy()
+    centers = small_preset.output.grid.centers()
+    logits = np.stack([centers[..., 0], centers[..., 1], -centers[..., :2].sum(-1)])
+    certain = np.ptp(np.sort(logits, axis=0)[1:], axis=0) > 0.1
+    assert (labels == logits.argmax(0))[certain].all()
+    assert set(np.unique(labels)) == {0, 1, 2}

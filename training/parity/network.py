@@ -62,7 +62,9 @@ def model_config(recording: Recording) -> ModelConfig:
             position_frequencies=encoder['positional_encoding']['num_freqs'][0],
         ),
         decoder=DecoderConfig(
-            color=color > 0, classes=head['color_dims'] - color, layers=head['density_layers']
+            color=color > 0,
+            class_names=tuple(f'class {i}' for i in range(head['color_dims'] - color)),
+            layers=head['density_layers'],
         ),
         grid=recording.grid,
         parity=True,

@@ -28,6 +28,13 @@ from training.grid import NodeGrid
 
 STEPS_PER_EPOCH = 3516  # 28130 keyframes on 8 devices
 
+# What the open-vocabulary segmenter was asked for (section 3).
+WORDS = (
+    'barrier', 'bicycle', 'bus', 'car', 'construction_vehicle', 'crane', 'motorcycle', 'person',
+    'traffic_cone', 'trailer', 'trailer_truck', 'truck', 'road', 'other_flat', 'sidewalk',
+    'terrain', 'grass', 'building', 'wall', 'tree', 'sky',
+)  # fmt: skip
+
 NUSCENES_OCC = Preset(
     name='nuscenes_occ',
     summary='occupancy and semantics, Occ3D-nuScenes, 45.01 IoU published',
@@ -39,8 +46,7 @@ NUSCENES_OCC = Preset(
         encoder=EncoderConfig(
             dim=96, heads=6, layers=4, top_anchors=8, side_anchors=48, self_points=12
         ),
-        # Classes: the 21 words that the open-vocabulary segmenter was asked for (section 3).
-        decoder=DecoderConfig(color=True, classes=21),
+        decoder=DecoderConfig(color=True, class_names=WORDS),
         grid=NodeGrid.box((-40.0, -40.0, -1.0), (40.0, 40.0, 5.4), (257, 257, 25)),
     ),
     output=OutputConfig(
@@ -96,7 +102,7 @@ NUSCENES_NOVEL_DEPTH = replace(
     summary='depth from other viewpoints than the input, nuScenes, 0.400 AbsRel published',
     model=replace(
         NUSCENES_OCC.model,
-        decoder=replace(NUSCENES_OCC.model.decoder, classes=0),
+        decoder=replace(NUSCENES_OCC.model.decoder, class_names=()),
         grid=_LIDAR_GRID,
         frame=_LIDAR_FRAME,
     ),

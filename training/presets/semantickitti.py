@@ -30,7 +30,7 @@ SEMANTICKITTI_OCC = replace(
         input=InputConfig(
             cameras=1, height=352, width=1216, supervision_height=352, supervision_width=1216
         ),
-        decoder=replace(NUSCENES_OCC.model.decoder, classes=0),
+        decoder=replace(NUSCENES_OCC.model.decoder, class_names=()),
         grid=_GRID,
         frame=_LIDAR_FRAME,
     ),
