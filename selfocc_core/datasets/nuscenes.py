@@ -116,11 +116,11 @@ def write_bag(root: Path, out: Path, scene: str | None = None) -> None:
     """
     tables = read_tables(root)
     try:
-        data = _data_of_scene(tables, _find_scene(tables, scene))
+        data = _data_of_scene(tables, find_scene(tables, scene))
         samples = [row for row in data if row['is_key_frame']]
         rig, ego_from_lidar = _rig(tables, samples), _lidar_mounting(tables, samples)
         with BagWriter(out) as bag:
-            _write_mounting(bag, rig, ego_from_lidar, _stamp_ns(data[0]))
+            _write_mounting(bag, rig, ego_from_lidar, stamp_ns_of(data[0]))
             _write_motion(bag, tables, data)
             for row in samples:
                 _write_sample(bag, tables, row, rig)
@@ -131,7 +131,12 @@ def write_bag(root: Path, out: Path, scene: str | None = None) -> None:
         ) from error
 
 
-def _find_scene(tables: NuScenesTables, name: str | None) -> Row:
+def find_scene(tables: NuScenesTables, name: str | None) -> Row:
+    """Return the scene of a name, the first without one.
+
+    Raises:
+        SelfOccError: There is no such scene.
+    """
     scenes = {row['name']: row for row in tables.rows['scene'].values()}
     if not scenes:
         raise SelfOccError(f'the nuScenes tree {tables.root} has no scene: unpack it again')
@@ -162,22 +167,25 @@ def _data_of_scene(tables: NuScenesTables, scene: Row) -> list[Row]:
             f'nuScenes scene "{scene["name"]}" in {tables.root} has no camera data: '
             'unpack the tree again'
         )
-    return sorted(rows, key=_stamp_ns)
+    return sorted(rows, key=stamp_ns_of)
 
 
 def _is_used(channel: str) -> bool:
     return channel.startswith('CAM_') or channel == LIDAR_CHANNEL
 
 
-def _stamp_ns(row: Row) -> int:
+def stamp_ns_of(row: Row) -> int:
+    """Return the stamp of a row of sample_data."""
     return int(row['timestamp']) * 1000  # nuScenes counts microseconds
 
 
-def _camera_name(channel: str) -> str:
+def camera_name(channel: str) -> str:
+    """Return our name of a camera, for example ``front_left`` of ``CAM_FRONT_LEFT``."""
     return channel.removeprefix('CAM_').lower()
 
 
-def _pose(row: Row) -> Transform:
+def pose_of(row: Row) -> Transform:
+    """Return ``world_from_ego`` of a row of ego_pose, or ``ego_from_sensor`` of its sensor."""
     w, x, y, z = row['rotation']
     return transform_from_quaternion(row['translation'], (x, y, z, w))
 
@@ -187,11 +195,12 @@ def _rig(tables: NuScenesTables, samples: list[Row]) -> Rig:
     for row in samples:
         channel = tables.channel(row)
         if channel.startswith('CAM_') and channel not in cameras:
-            cameras[channel] = _camera(tables, row, _camera_name(channel))
+            cameras[channel] = camera_of(tables, row, camera_name(channel))
     return Rig(tuple(cameras.values()))
 
 
-def _camera(tables: NuScenesTables, row: Row, name: str) -> Camera:
+def camera_of(tables: NuScenesTables, row: Row, name: str) -> Camera:
+    """Return the calibrated camera that took the image of a row of sample_data."""
     calibrated = tables.get('calibrated_sensor', row['calibrated_sensor_token'])
     return Camera(
         name=name,
@@ -199,14 +208,14 @@ def _camera(tables: NuScenesTables, row: Row, name: str) -> Camera:
         width=int(row['width']),
         height=int(row['height']),
         image_from_camera=np.array(calibrated['camera_intrinsic'], np.float64).reshape(3, 3),
-        ego_from_camera=_pose(calibrated),
+        ego_from_camera=pose_of(calibrated),
     )
 
 
 def _lidar_mounting(tables: NuScenesTables, samples: list[Row]) -> Transform | None:
     for row in samples:
         if tables.channel(row) == LIDAR_CHANNEL:
-            return _pose(tables.get('calibrated_sensor', row['calibrated_sensor_token']))
+            return pose_of(tables.get('calibrated_sensor', row['calibrated_sensor_token']))
     return None
 
 
@@ -237,7 +246,9 @@ def _motion(
     tables: NuScenesTables, data: list[Row]
 ) -> Iterator[tuple[int, Transform, list[float]]]:
     """Yield stamp, ``world_from_ego`` and the velocity in the ego frame since the pose before."""
-    poses = {_stamp_ns(row): _pose(tables.get('ego_pose', row['ego_pose_token'])) for row in data}
+    poses = {
+        stamp_ns_of(row): pose_of(tables.get('ego_pose', row['ego_pose_token'])) for row in data
+    }
     before_ns, before = next(iter(poses.items()))
     for stamp_ns, pose in poses.items():
         elapsed_s = (stamp_ns - before_ns) * 1e-9
@@ -248,11 +259,11 @@ def _motion(
 
 
 def _write_sample(bag: BagWriter, tables: NuScenesTables, row: Row, rig: Rig) -> None:
-    channel, stamp_ns, path = tables.channel(row), _stamp_ns(row), tables.file(row)
+    channel, stamp_ns, path = tables.channel(row), stamp_ns_of(row), tables.file(row)
     if channel == LIDAR_CHANNEL:
         bag.write('/lidar/points', _lidar_cloud(path, stamp_ns), stamp_ns)
         return
-    camera = rig[_camera_name(channel)]
+    camera = rig[camera_name(channel)]
     compressed = messages.message_type('sensor_msgs/msg/CompressedImage')(
         messages.header(stamp_ns, camera.frame_id),
         'jpeg',

@@ -13,7 +13,7 @@ NUSCENES = ('nuscenes_occ', 'nuscenes_occ_bev', 'nuscenes_novel_depth', 'nuscene
 
 
 def test_every_preset_is_there_under_its_name():
-    ours = {'selfocc-tiny', 'method_small', 'method_tiny'}
+    ours = {'selfocc-tiny', 'kitti_tiny', 'method_small', 'method_tiny'}
     assert set(PRESETS) == ours | set(KITTI) | set(NUSCENES)
     assert all(name == preset.name and preset.summary for name, preset in PRESETS.items())
 

@@ -14,7 +14,7 @@ from training.presets.nuscenes import (
     NUSCENES_OCC_BEV,
 )
 from training.presets.semantickitti import SEMANTICKITTI_NOVEL_DEPTH, SEMANTICKITTI_OCC
-from training.presets.small import METHOD_SMALL, METHOD_TINY, SELFOCC_TINY
+from training.presets.small import KITTI_TINY, METHOD_SMALL, METHOD_TINY, SELFOCC_TINY
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -27,6 +27,7 @@ PRESETS: dict[str, Preset] = {
         SEMANTICKITTI_OCC,
         SEMANTICKITTI_NOVEL_DEPTH,
         KITTI_RAW_DEPTH,
+        KITTI_TINY,
         METHOD_SMALL,
         METHOD_TINY,
     )

@@ -135,3 +135,26 @@ METHOD_TINY = replace(
     ),
     render=replace(METHOD_SMALL.render, rows=8, columns=12, samples=32),
 )
+
+KITTI_TINY = replace(
+    SELFOCC_TINY,
+    name='kitti_tiny',
+    summary='ours, for one camera that looks ahead, as in KITTI: trains on a CPU',
+    model=replace(
+        SELFOCC_TINY.model,
+        input=InputConfig(
+            cameras=1, height=96, width=320, supervision_height=96, supervision_width=320
+        ),
+        grid=NodeGrid.box((0.0, -25.6, -2.0), (51.2, 25.6, 4.4), (65, 65, 9)),
+    ),
+    output=replace(
+        SELFOCC_TINY.output,
+        grid=VoxelGrid((0.0, -25.6, -2.0), (51.2, 25.6, 4.4), (128, 128, 16)),
+        depth_width=80,
+        depth_near_m=2.0,
+        depth_far_m=60.0,
+    ),
+    # A long lens high above the road sees nothing nearer, and straight ahead 50 m of it.
+    render=replace(SELFOCC_TINY.render, near_m=2.0, far_m=60.0),
+    temporal=replace(SELFOCC_TINY.temporal, camera_dropout=0.0),
+)
