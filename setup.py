@@ -63,6 +63,7 @@ setup(
         + ['ros-wheels-bootstrapper==0.1.2'],
         'synth': SYNTH,
         'train': ['torch>=2.5', 'onnx>=1.17', 'onnxscript>=0.3', *SYNTH],
+        'tensorboard': ['tensorboard>=2.14'],
         'view': ['rerun-sdk>=0.23,<1'],
         'test': [
             'pytest>=8',
@@ -81,6 +82,7 @@ setup(
             'surround_node = selfocc_ros.surround_node:main',
         ],
         'selfocc.verbs': [
+            'benchmark = training.benchmark.command:Benchmark',
             'demo = selfocc_ros.demo:Demo',
             'export = training.export:Export',
             'import-checkpoint = training.import_checkpoint:ImportCheckpoint',

@@ -6,7 +6,7 @@ over all moments before the ratios are taken, so that every voxel weighs the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,14 +154,15 @@ class OccupancyScores:
 
     Args:
         grid: Grid of the predictions; rings are measured horizontally from the ego origin.
+        rings_m: Inner and outer radius of each ring; they may overlap.
     """
 
-    def __init__(self, grid: VoxelGrid) -> None:
+    def __init__(self, grid: VoxelGrid, rings_m: Sequence[tuple[float, float]] = RINGS_M) -> None:
         centers = grid.centers()
         distance_m = np.hypot(centers[..., 0], centers[..., 1])
         self._rings = {
             _ring_name(low, high): (distance_m >= low) & (distance_m < high)
-            for low, high in RINGS_M
+            for low, high in rings_m
         }
         self._all = {name: Confusion() for name in ('', *self._rings)}
         self._obstacles = dict(self._all)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -16,6 +14,7 @@ from selfocc_core import __version__
 from selfocc_core.bags import BagReader
 from selfocc_core.evaluation import page
 from selfocc_core.evaluation.drive import read_drive
+from selfocc_core.evaluation.machine import this_machine
 from selfocc_core.evaluation.moments import select_moments
 from selfocc_core.evaluation.recording import read_recording, score_depth, score_occupancy
 from selfocc_core.evaluation.replay import ReplayStatistics
@@ -90,7 +89,7 @@ def _metrics(
         'realtime_factor': _finite(statistics.realtime_factor),
         'occupancy': occupancy,
         'depth': depth,
-        'machine': _machine(),
+        'machine': this_machine(),
     }
 
 
@@ -100,23 +99,6 @@ def _percentile(values: Sequence[float], percent: float) -> float | None:
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def _machine() -> dict[str, object]:
-    return {
-        'cpu': _cpu_name(),
-        'cores': len(os.sched_getaffinity(0)),
-        'python': platform.python_version(),
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.machine()
 
 
 def _page(

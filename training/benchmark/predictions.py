@@ -1,0 +1,94 @@
+"""What is scored: occupied voxels and depth, from a model or from a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfocc_core.backends import Backend
+from selfocc_core.cameras import Camera, Rig
+from selfocc_core.depth import DepthImage
+from selfocc_core.evaluation.depth import closed_by_volume, project, sample_bilinear
+from selfocc_core.evaluation.occupancy import Voxels
+from selfocc_core.frames import FrameSet
+from selfocc_core.pipeline import OccupancyPipeline
+from selfocc_core.transforms import Trajectory
+from selfocc_core.voxels import VoxelGrid, VoxelState
+from training.benchmark.views import lattice_rays
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What someone says of one moment.
+
+    Attributes:
+        occupied: Occupied voxels ``[X, Y, Z]`` of the benchmark's grid.
+        depth_m: Depth ``[h, w]`` at the compared pixels of each camera.
+        covered: At which of these pixels ``[h, w]`` the prediction has a depth of its own.
+    """
+
+    occupied: Voxels
+    depth_m: Mapping[str, NDArray[np.float64]]
+    covered: Mapping[str, NDArray[np.bool_]]
+
+
+class ModelPredictor:
+    """A model on the rig of one drive.
+
+    Args:
+        backend: The runtime with the model.
+        rig: The drive's cameras.
+        trajectory: The vehicle's motion, for the cameras' different stamps.
+        grid: Grid of the benchmark.
+
+    Raises:
+        SelfOccError: The rig does not fit the model.
+    """
+
+    def __init__(
+        self, backend: Backend, rig: Rig, trajectory: Trajectory | None, grid: VoxelGrid
+    ) -> None:
+        self._pipeline = OccupancyPipeline(backend, rig)
+        self._trajectory, self._grid = trajectory, grid
+
+    def predict(self, frame_set: FrameSet) -> Prediction:
+        """Run the model on a frame set."""
+        result = self._pipeline.process(frame_set, self._trajectory)
+        states = resampled(result.states, result.grid, self._grid)
+        depth_m, covered = {}, {}
+        for name, image in result.depths.items():
+            camera = self._pipeline.rig[name]
+            depth_m[name], covered[name] = depth_on_lattice(image, camera, self._grid)
+        return Prediction(states == VoxelState.OCCUPIED, depth_m, covered)
+
+
+def resampled(
+    states: NDArray[np.uint8], source: VoxelGrid, target: VoxelGrid
+) -> NDArray[np.uint8]:
+    """Return the states at the voxel centres of another grid; unknown outside of the source."""
+    if source == target:
+        return states
+    ijk, inside = source.indices(target.centers())
+    found = states[tuple(np.moveaxis(ijk, -1, 0))]
+    return np.asarray(np.where(inside, found, VoxelState.UNKNOWN), np.uint8)
+
+
+def depth_on_lattice(
+    image: DepthImage, camera: Camera, grid: VoxelGrid
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return a depth image at the compared pixels ``[h, w]``, and which of them it covers.
+
+    +Inf counts as the exit from the volume, as in `selfocc_core.evaluation.depth`.
+    """
+    closed_m = closed_by_volume(
+        image.depth_m, image.image_from_camera, camera.ego_from_camera, grid
+    )
+    rays = lattice_rays(camera)
+    pixels = project(rays.reshape(-1, 3), image.image_from_camera)
+    height, width = closed_m.shape
+    covered = (pixels >= -0.5).all(1) & (pixels <= (width - 0.5, height - 0.5)).all(1)
+    depth_m = sample_bilinear(closed_m, pixels)
+    return depth_m.reshape(rays.shape[:2]), covered.reshape(rays.shape[:2])
