@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from selfocc_core.errors import SelfOccError
-from selfocc_core.files import write_atomically
+from selfocc_core.files import temporary_sibling
 from training.config import Preset
 
 _FORMAT = 2
@@ -30,6 +30,7 @@ class Checkpoint:
         data: What it was trained on, in words.
         model: Parameters of the network.
         optimizer: State of the optimiser.
+        batch: Samples of a step, over all processes.
     """
 
     preset: Preset
@@ -39,13 +40,20 @@ class Checkpoint:
     data: str
     model: dict[str, Any]
     optimizer: dict[str, Any]
+    batch: int = 1
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint; whatever happens, the old one or the new one is there.
+
+        Raises:
+            SelfOccError: It cannot be written.
+        """
         content = vars(self) | {'preset': _PRESET.dump_json(self.preset).decode()}
-        buffer = io.BytesIO()
-        torch.save({'format': _FORMAT, **content}, buffer)
-        write_atomically(path, buffer.getvalue())
+        with temporary_sibling(path) as temporary:
+            try:
+                torch.save({'format': _FORMAT, **content}, temporary)
+            except (OSError, RuntimeError) as error:  # torch reports a full disk as the latter
+                raise SelfOccError(f'cannot write {path}: is the disk full?') from error
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -66,6 +74,12 @@ class Checkpoint:
             raise
         except (ValidationError, Exception) as error:
             raise SelfOccError(f'{path} is not a checkpoint that "selfocc train" wrote') from error
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a killed run left of a checkpoint that it was writing."""
+    for unfinished in path.parent.glob(f'.unfinished-*/{path.name}'):
+        shutil.rmtree(unfinished.parent, ignore_errors=True)
 
 
 def differences(one: Preset, other: Preset) -> list[str]:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typing_extensions import Self
 from tyro.conf import arg
 
 from selfocc_core.errors import SelfOccError
 from training.config import Preset
+from training.data.sources import DATA_HELP, Source, drives_of, parse_source
 from training.presets import PRESETS
+
+if TYPE_CHECKING:
+    from training.checkpoint import Checkpoint
+    from training.data.clip import Clip
+    from training.distributed import Processes
 
 _DEFAULT_PRESET = 'selfocc-tiny'
 _PRESET_HELP = 'Configuration to start from.\n' + '\n'.join(
@@ -29,17 +35,36 @@ class Train:
 
     Example: selfocc train --bags drive1.mcap drive2.mcap --out runs/mine
 
+    Example: selfocc train --preset kitti_tiny --data
+    kitti-raw:kitti/2011_09_26/2011_09_26_drive_0013_sync,frames=0:120
+
     Every value of a preset is an option; its defaults are shown by --preset NAME --help.
 
     Example: selfocc train --bags runs/drives --preset method_small --backbone-weights resnet50.pth
     --config.losses.eikonal 0.2 --config.optimizer.steps 5000
+
+    From laptop to cluster it is the same command, started by torchrun with a process for each GPU:
+
+    torchrun --standalone --nproc-per-node 8 --no-python selfocc train --preset nuscenes_occ ...
+
+    On several computers, on each of them, with --out in a folder that all of them see:
+
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint FIRST_HOST:29500
+    --no-python selfocc train --preset nuscenes_occ ...
+
+    Eight processes do in a step what one does with --batch 8. Without GPUs, processes share the
+    CPUs. A run that was killed goes on with --resume, also with another number of processes.
     """
 
     bags: list[Path] = field(default_factory=list)
     """Drives (rosbag2) with images, camera_info, /tf_static and /odometry; folders are searched
     for .mcap files."""
+    data: Annotated[list[str], arg(metavar='[FORMAT:PATH[,option=value] ...]', help=DATA_HELP)] = (
+        field(default_factory=list)
+    )
     out: Path = Path('runs', _DEFAULT_PRESET)
-    """Folder for the checkpoint and the log."""
+    """Folder for the checkpoint (model.ckpt), the log (log.jsonl) and, where TensorBoard is
+    installed, its curves and pictures (tensorboard)."""
     preset: Annotated[str, arg(metavar='NAME', help=_PRESET_HELP)] = _DEFAULT_PRESET
     config: Preset = PRESETS[_DEFAULT_PRESET]
     """The configuration, as the preset has it unless options change it."""
@@ -51,6 +76,15 @@ class Train:
     """Threads of torch; waiting threads burn time on busy machines, one is often fastest."""
     resume: bool = False
     """Go on from the checkpoint in the output folder, with the same preset, options and seed."""
+    device: Literal['auto', 'cpu', 'cuda'] = 'auto'
+    """What to train on; auto: a GPU if there is one. Each process takes a GPU of its own."""
+    batch: int | None = None
+    """Samples of a step, shared by the processes; by default one for each. Presets are made for
+    one on each of 8 GPUs (the method's) or for one alone (ours)."""
+    mixed_precision: bool = True
+    """On a GPU, compute image features in bfloat16; geometry and rendering stay in float32."""
+    save_every: int = 200
+    """Steps between checkpoints: what a killed run loses at most."""
 
     @classmethod
     def default(cls, arguments: Sequence[str]) -> Self:
@@ -68,25 +102,58 @@ class Train:
         os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
         import torch
 
-        from selfocc_core.progress import track
         from training.checkpoint import Checkpoint
-        from training.data.bag import read_clip
+        from training.distributed import joined
+
+        torch.set_num_threads(max(1, self.threads))
+        with joined(self.device) as processes:
+            with processes.one_voice():
+                self._check_numbers()
+                self._check_backbone()
+                resumed = Checkpoint.load(self.out / 'model.ckpt') if self.resume else None
+                drives = self._drives()
+            clips = self._read(drives, processes)
+            with processes.one_voice():
+                path = self._train(clips, resumed, processes)
+            if processes.is_first:
+                print(f'wrote {path}')
+
+    def _read(self, drives: Iterable[Source], processes: Processes) -> list[Clip]:
+        from selfocc_core.progress import track
+        from training.data.sources import read_clips
+
+        if processes.is_first:
+            drives = track(drives, 'Reading drives')
+        return [clip for drive in drives for clip in read_clips(drive, self.config.model.input)]
+
+    def _train(
+        self, clips: Sequence[Clip], resumed: Checkpoint | None, processes: Processes
+    ) -> Path:
         from training.model.backbone import load_backbone_weights
         from training.trainer import Trainer
 
-        if self.seed < 0 or self.threads < 1:
-            raise SelfOccError('--seed must be at least 0, --threads at least 1')
-        torch.set_num_threads(self.threads)
-        self._check_backbone()
-        resumed = Checkpoint.load(self.out / 'model.ckpt') if self.resume else None
-        images = self.config.model.input
-        clips = [read_clip(path, images) for path in track(self._files(), 'Reading drives')]
-        trainer = Trainer(self.config, clips, self.out, self.seed, command=_command())
+        trainer = Trainer(
+            self.config,
+            clips,
+            self.out,
+            self.seed,
+            command=_command(),
+            save_every=self.save_every,
+            batch=self.batch,
+            processes=processes,
+            mixed_precision=self.mixed_precision,
+        )
         if self.backbone_weights is not None:
             load_backbone_weights(trainer.model.backbone, self.backbone_weights)
         if resumed is not None:
             trainer.resume(resumed)
-        print(f'wrote {trainer.run()}')
+        return trainer.run()
+
+    def _check_numbers(self) -> None:
+        if self.seed < 0 or self.threads < 1 or self.save_every < 1:
+            raise SelfOccError(
+                '--seed must be at least 0, --threads and --save-every must be at least 1'
+            )
 
     def _check_backbone(self) -> None:
         if self.resume and self.backbone_weights is not None:
@@ -101,14 +168,11 @@ class Train:
                 'with --config.model.backbone.no-frozen-stem'
             )
 
-    def _files(self) -> list[Path]:
-        files: list[Path] = []
-        for path in self.bags:
-            is_folder_of_bags = path.is_dir() and not (path / 'metadata.yaml').exists()
-            files += sorted(path.glob('*.mcap')) if is_folder_of_bags else [path]
-        if not files:
-            raise SelfOccError('no drive to train on: give bags with --bags')
-        return files
+    def _drives(self) -> list[Source]:
+        sources = [Source('bag', path) for path in self.bags] + [*map(parse_source, self.data)]
+        if not sources:
+            raise SelfOccError('no drive to train on: give bags with --bags, or other --data')
+        return [drive for source in sources for drive in drives_of(source)]
 
 
 def preset_named(name: str) -> Preset:

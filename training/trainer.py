@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,16 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from selfocc_core.errors import SelfOccError
-from selfocc_core.files import write_atomically
 from selfocc_core.progress import track
-from training.checkpoint import Checkpoint, differences
-from training.config import OptimizerConfig, Preset, RenderConfig
-from training.data.augmentation import distort
+from training.batches import Batches, Prepared, save_batch
+from training.board import Board, NoBoard, open_board
+from training.checkpoint import Checkpoint, differences, remove_unfinished
+from training.config import Preset
 from training.data.clip import Clip
 from training.data.sampler import Sampler
+from training.distributed import Processes
+from training.mixed_precision import use_mixed_precision
 from training.model.selfocc import SelfOcc
-from training.objective import LatticeObjective, Objective
+from training.objective import LatticeObjective, Losses, Objective
+from training.optimizer import optimizer_for
+from training.pictures import pictures_of
 from training.pixel_objective import PixelObjective
+from training.running_statistics import RunningStatistics
+from training.sample_tensors import moved
+from training.schedules import learning_rate_at, sharpness_at
+from training.training_log import TrainingLog
 
 _LOG_EVERY = 20
 
@@ -31,13 +37,21 @@ _LOG_EVERY = 20
 class Trainer:
     """Trains a network on clips; the same seed, clips and threads give the same network.
 
+    A step learns from a batch of samples, which the processes of a run share: each takes its part
+    one after the other, and the mean of all gradients makes the step. So N processes do what one
+    does with the same batch. Batch normalisation looks at the cameras of one sample, except on
+    several GPUs, which synchronise it as the method does: there it looks at one sample of each.
+
     Attributes:
         preset: The configuration.
         clips: The video.
-        out: Folder for ``model.ckpt`` and ``log.jsonl``.
+        out: Folder for ``model.ckpt``, ``log.jsonl`` and ``tensorboard``.
         seed: Of all random choices.
         command: The command line, for the record.
         save_every: Steps between checkpoints.
+        batch: Samples of a step; None is one for each process, or as many as a resumed run had.
+        processes: Those that train together.
+        mixed_precision: On a GPU, compute image features in bfloat16.
     """
 
     preset: Preset
@@ -46,26 +60,38 @@ class Trainer:
     seed: int
     command: str = ''
     save_every: int = 200
+    batch: int | None = None
+    processes: Processes = field(default_factory=Processes)
+    mixed_precision: bool = True
     _started_s: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.seed)
-        self.model = SelfOcc(self.preset.model, self.preset.render.sharpness_start)
+        network = SelfOcc(self.preset.model, self.preset.render.sharpness_start)
+        self.model = _placed(network, self.processes, mixed_precision=self.mixed_precision)
         self.optimizer = optimizer_for(self.model, self.preset.optimizer)
         self.sampler = Sampler(self.clips, self.preset.temporal, self.seed)
         self.step = 0
+        self._share(self.processes.size if self.batch is None else self.batch)
+
+    def _share(self, samples: int) -> None:
+        """Set the number of samples of a step."""
+        if samples < 1 or samples % self.processes.size:
+            raise SelfOccError(
+                f'a batch of {samples} cannot be shared by {self.processes.size} processes: give '
+                '--batch a multiple of their number'
+            )
+        self.samples = samples
+        frame = self.preset.model.frame
+        self.batches = Batches(self.sampler, frame, self.seed, samples, self.processes)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint as if the run had never stopped.
 
         Raises:
-            SelfOccError: Its configuration or seed is another, or it is not one of a run.
+            SelfOccError: Its configuration, seed or batch is another, or it is not one of a run.
         """
-        if checkpoint.seed != self.seed:
-            raise SelfOccError(
-                f'the checkpoint was trained with seed {checkpoint.seed}, not {self.seed}: resume '
-                f'with --seed {checkpoint.seed}'
-            )
+        self._check_settings(checkpoint)
         changed = differences(checkpoint.preset, self.preset)
         if changed:
             raise SelfOccError(
@@ -74,43 +100,77 @@ class Trainer:
             )
         if not checkpoint.optimizer:
             raise SelfOccError('the checkpoint has no state of the optimiser: it was imported')
+        self._share(checkpoint.batch)
         self.model.load_state_dict(checkpoint.model)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.step = checkpoint.step
+
+    def _check_settings(self, checkpoint: Checkpoint) -> None:
+        for name, its, ours in (
+            ('seed', checkpoint.seed, self.seed),
+            ('batch', checkpoint.batch, self.batch),
+        ):
+            if ours not in {None, its}:
+                raise SelfOccError(
+                    f'the checkpoint was trained with {name} {its}, not {ours}: resume with '
+                    f'--{name} {its}'
+                )
 
     def run(self) -> Path:
         """Train to the last step and return the path of the checkpoint.
 
         Raises:
-            SelfOccError: A loss is not a finite number.
+            SelfOccError: A loss or a gradient is not a finite number.
         """
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._forget_log_after(self.step)
+        records = self._open_records() if self.processes.is_first else None
+        self.processes.share_first(list(self.model.state_dict().values()))
         self.model.train()
-        steps = range(self.step, self.preset.optimizer.steps)
-        for step in track(steps, 'Training'):
+        steps: Sequence[int] = range(self.step, self.preset.optimizer.steps)
+        for step in track(steps, 'Training') if self.processes.is_first else steps:
             losses = self._train_step(step)
             self.step = step + 1
-            if self.step % _LOG_EVERY == 0:
-                self._log(losses)
-            if self.step % self.save_every == 0 or self.step == self.preset.optimizer.steps:
-                self.checkpoint().save(self.out / 'model.ckpt')
-        return self.out / 'model.ckpt'
+            if records is not None:
+                self._record(losses, *records)
+        self.processes.wait()
+        return self._checkpoint_path
 
-    def _train_step(self, step: int) -> dict[str, Tensor]:
-        """Predict the field of one frame set, let the video judge it, take a step."""
-        step_seed = self.seed * 1_000_003 + step
-        generator = torch.Generator().manual_seed(step_seed)
-        torch.manual_seed(-1 - step_seed)  # of dropout, so that a resumed run drops the same
-        ego_from_volume = torch.tensor(self.preset.model.frame.ego_from_volume)
-        sample = self.sampler.draw(step).in_volume(ego_from_volume)
-        current = sample.current
-        images = distort(current.images, generator)
-        (field,) = self.model(images[None], current.image_from_ego[None], sample.camera_mask[None])
-        objective = objective_for(self.preset, step, generator)
-        losses = objective(field, sample, self._sharpness(step))
-        self._descend(losses['total'], step)
-        return losses
+    def _train_step(self, step: int) -> Losses:
+        """Learn from the samples of a step.
+
+        Returns:
+            The mean of each loss over all samples, and ``gradient_norm``.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        batch = self.batches.of_step(step)
+        statistics = RunningStatistics(self.model, self.samples)
+        own = []
+        for prepared in batch:
+            own.append(self._learn(prepared, step))
+            statistics.after_sample()
+        statistics.end(self.processes)
+        losses = self._mean(own)
+        norm, is_culprit = self._gradient_norm(own)
+        for name, value in (('loss', losses['total']), ('gradient', norm)):
+            if not torch.isfinite(value):
+                self._fail(name, step, batch, is_culprit=is_culprit)
+        self._descend(step)
+        return losses | {'gradient_norm': norm}
+
+    def _learn(self, prepared: Prepared, step: int) -> Losses:
+        """Predict the field of one frame set, let the video judge it, add its gradients."""
+        torch.manual_seed(-1 - prepared.seed)  # of dropout, so that a resumed run drops the same
+        device = self.processes.device
+        sample, generator = moved(prepared.sample, device), _generator(prepared, device)
+        with device:  # what is made on the way belongs there
+            (field,) = self.model(
+                prepared.images.to(device)[None],
+                sample.current.image_from_ego[None],
+                sample.camera_mask[None],
+            )
+            objective = objective_for(self.preset, step, generator)
+            losses = objective(field, sample, self._sharpness(step))
+            (losses['total'] / self.samples).backward()
+        return {name: value.detach() for name, value in losses.items()}
 
     def _sharpness(self, step: int) -> Tensor:
         """Return ``inv_s`` of NeuS: what the model has learned, or the schedule's."""
@@ -119,15 +179,61 @@ class Trainer:
             return learned
         return torch.tensor([sharpness_at(step, self.preset.optimizer.steps, self.preset.render)])
 
-    def _descend(self, loss: Tensor, step: int) -> None:
-        _check_finite(loss, 'loss', step)
+    def _mean(self, own: list[Losses]) -> Losses:
+        """Return the mean of each loss over the samples of all processes."""
+        means = torch.stack([torch.stack(list(losses.values())) for losses in own]).sum(0)
+        means = means / self.samples
+        self.processes.sum([means])
+        return dict(zip(own[0], means, strict=True))
+
+    def _gradient_norm(self, own: list[Losses]) -> tuple[Tensor, Tensor]:
+        """Sum the gradients of all processes and clip them.
+
+        Returns:
+            Their norm before, and whether a number of this process was not finite.
+        """
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        numbers = [losses['total'] for losses in own]
+        numbers += [p.grad for p in parameters if p.grad is not None]
+        is_culprit = ~torch.stack([value.isfinite().all() for value in numbers]).all()
+        self.processes.sum_gradients(parameters)
+        norm = nn.utils.clip_grad_norm_(parameters, self.preset.optimizer.clip_norm)
+        return norm, is_culprit
+
+    def _descend(self, step: int) -> None:
         for group in self.optimizer.param_groups:
             group['lr'] = group['factor'] * learning_rate_at(step, self.preset.optimizer)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.preset.optimizer.clip_norm)
-        _check_finite(norm, 'gradient', step)
         self.optimizer.step()
+
+    def _fail(self, what: str, step: int, batch: list[Prepared], *, is_culprit: Tensor) -> None:
+        path = self.out / 'failed_batch.npz'
+        if self.processes.is_lowest(where=bool(is_culprit)):
+            save_batch(path, step, batch)
+        self.processes.wait()
+        raise SelfOccError(
+            f'the {what} of step {step} is not a finite number: look at its batch in {path}, '
+            'lower the learning rate or check the poses of the drive'
+        )
+
+    def _open_records(self) -> tuple[TrainingLog, Board]:
+        self.out.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(self._checkpoint_path)
+        self._example = self.sampler.draw(0).current
+        log = TrainingLog(self.out / 'log.jsonl', self.step)
+        return log, open_board(self.out / 'tensorboard', self.step)
+
+    def _record(self, losses: Losses, log: TrainingLog, board: Board) -> None:
+        """Write what is due after a step: log, checkpoint, pictures."""
+        if self.step % _LOG_EVERY == 0:
+            values = {name: float(value) for name, value in losses.items()}
+            values['learning_rate'] = self.optimizer.param_groups[0]['lr']
+            log.write(self.step, time.monotonic() - self._started_s, values)
+            board.add_values(self.step, values)
+        if self.step % self.save_every == 0 or self.step == self.preset.optimizer.steps:
+            self.checkpoint().save(self._checkpoint_path)
+            if not isinstance(board, NoBoard):
+                view = moved(self._example, self.processes.device)
+                board.add_pictures(self.step, pictures_of(self.model, self.preset, view))
 
     def checkpoint(self) -> Checkpoint:
         """Return the present state."""
@@ -139,58 +245,31 @@ class Trainer:
             data=f'{len(self.clips)} drives, {sum(len(clip) for clip in self.clips)} frame sets',
             model=self.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
+            batch=self.samples,
         )
-
-    def _log(self, losses: dict[str, Tensor]) -> None:
-        record = {
-            'step': self.step,
-            'seconds': round(time.monotonic() - self._started_s, 1),
-            **{name: round(float(value.detach()), 5) for name, value in losses.items()},
-        }
-        with self._log_path.open('a') as stream:
-            stream.write(json.dumps(record) + '\n')
 
     @property
-    def _log_path(self) -> Path:
-        return self.out / 'log.jsonl'
-
-    def _forget_log_after(self, step: int) -> None:
-        """Remove what an older run logged, and what this one did after its checkpoint."""
-        if self._log_path.exists():
-            lines = self._log_path.read_text(errors='replace').splitlines(keepends=True)
-            kept = [line for line in lines if _step_of(line) <= step]
-            write_atomically(self._log_path, ''.join(kept).encode())
+    def _checkpoint_path(self) -> Path:
+        return self.out / 'model.ckpt'
 
 
-def _step_of(line: str) -> float:
-    """Return the step of a line of the log, infinity for a line that was cut off."""
-    try:
-        return float(json.loads(line)['step'])
-    except (ValueError, TypeError, KeyError):
-        return math.inf
+def _placed(model: SelfOcc, processes: Processes, *, mixed_precision: bool) -> SelfOcc:
+    """Put the network on the device of this process, the way that GPUs like it."""
+    if processes.device.type == 'cpu':
+        return model
+    if processes.size > 1:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    model = model.to(processes.device)
+    if mixed_precision and torch.cuda.is_bf16_supported():
+        use_mixed_precision(model, processes.device.type)
+    return model
 
 
-def optimizer_for(model: SelfOcc, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Return AdamW with two groups: the backbone with its own learning rate, and the rest."""
-    backbone = [p for p in model.backbone.parameters() if p.requires_grad]
-    of_backbone = {id(parameter) for parameter in model.backbone.parameters()}
-    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in of_backbone]
-    return torch.optim.AdamW(
-        [
-            {'params': rest, 'factor': 1.0},
-            {'params': backbone, 'factor': config.backbone_factor},
-        ],
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-    )
-
-
-def _check_finite(value: Tensor, name: str, step: int) -> None:
-    if not torch.isfinite(value):
-        raise SelfOccError(
-            f'the {name} of step {step} is not a finite number: lower the learning rate or '
-            'check the poses of the drive'
-        )
+def _generator(prepared: Prepared, device: torch.device) -> torch.Generator:
+    """Return the source of random numbers of a sample on a device."""
+    if device.type == 'cpu':
+        return prepared.generator
+    return torch.Generator(device).manual_seed(prepared.seed)
 
 
 def objective_for(preset: Preset, step: int, generator: torch.Generator) -> Objective:
@@ -198,26 +277,3 @@ def objective_for(preset: Preset, step: int, generator: torch.Generator) -> Obje
     if preset.render.rays == 'pixels':
         return PixelObjective(preset, generator)
     return LatticeObjective(preset, step, generator)
-
-
-def learning_rate_at(step: int, config: OptimizerConfig) -> float:
-    """Return the learning rate of a step (method section 5): linear warm-up times schedule.
-
-    With the peak ``p`` and the first learning rate ``f``, the warm-up is
-    ``min(1, f/p + (1 - f/p) step/warm_up)``. The schedule is ``p``, from ``drop_at`` on ``p/10``,
-    or a half cosine from ``p`` to the final learning rate.
-    """
-    peak, first = config.learning_rate, config.first_learning_rate / config.learning_rate
-    warm_up = min(1.0, first + (1 - first) * step / config.warm_up) if config.warm_up else 1.0
-    if config.schedule == 'step':
-        return warm_up * peak * (0.1 if step >= config.drop_at else 1.0)
-    half_cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
-    final = config.final_learning_rate
-    return warm_up * (final + (peak - final) * half_cosine)
-
-
-def sharpness_at(step: int, steps: int, config: RenderConfig) -> float:
-    """Return ``inv_s`` of a step; blurry at first, so that distant errors are felt."""
-    fraction = min(1.0, step / max(1, steps - 1))
-    growth = config.sharpness_end / config.sharpness_start
-    return config.sharpness_start * math.pow(growth, fraction)

@@ -97,7 +97,7 @@ def test_backbone_weights_are_loaded(monkeypatch, tmp_path, small_preset):
     trained = []
 
     class FakeTrainer:
-        def __init__(self, config, clips, out, seed, command):
+        def __init__(self, config, clips, out, seed, **options):
             self.model = SelfOcc(config.model)
 
         def run(self):
@@ -121,7 +121,7 @@ def test_backbone_weights_of_another_network_are_refused(monkeypatch, tmp_path, 
     torch.save({'conv1.weight': torch.zeros(1)}, tmp_path / 'resnet.pth')
 
     class FakeTrainer:
-        def __init__(self, config, clips, out, seed, command):
+        def __init__(self, config, clips, out, seed, **options):
             self.model = SelfOcc(config.model)
 
     monkeypatch.setattr('training.trainer.Trainer', FakeTrainer)
