@@ -8,15 +8,15 @@ import numpy as np
 
 from selfocc_core.bag_messages import decode_compressed, decode_raw, stamp_ns_of
 from selfocc_core.bags import BagMessage, BagReader
-from selfocc_core.cameras import Camera, Rig
+from selfocc_core.cameras import Rig
 from selfocc_core.errors import SelfOccError
 from selfocc_core.frames import Image
-from selfocc_core.preprocess import Preprocessor
 from selfocc_core.rig_from_bag import rig_from_bag
 from selfocc_core.synchronizer import SynchronizedSet, Synchronizer
 from selfocc_core.trajectory_from_bag import trajectory_from_bag
 from training.config import InputConfig
 from training.data.clip import Clip
+from training.data.network_images import NetworkImages
 
 
 def read_clip(path: Path, config: InputConfig) -> Clip:
@@ -34,34 +34,15 @@ def read_clip(path: Path, config: InputConfig) -> Clip:
             f'bag {path} has {len(rig)} cameras, the preset takes {config.cameras}: choose '
             'another preset or record all cameras'
         )
-    preprocessors = {camera.name: _Preprocessors(camera, config) for camera in rig}
+    preprocessors = {camera.name: NetworkImages(camera, config) for camera in rig}
     sets = [s for s in _frame_sets(path, rig, preprocessors) if len(s.payloads) == len(rig)]
     if len(sets) < 3:
         raise SelfOccError(f'bag {path} has {len(sets)} complete frame sets, training needs three')
     return _to_clip(path, rig, preprocessors, sets)
 
 
-class _Preprocessors:
-    """Makes of each image of a camera the network's input and the one that supervises."""
-
-    def __init__(self, camera: Camera, config: InputConfig) -> None:
-        sizes = (
-            (config.height, config.width),
-            (
-                config.supervision_height,
-                config.supervision_width,
-            ),
-        )
-        self.input, self.supervision = (Preprocessor(camera, *size) for size in sizes)
-        self.are_equal = sizes[0] == sizes[1]
-
-    def __call__(self, image: Image) -> tuple[Image, Image]:
-        input_image = self.input(image)
-        return input_image, input_image if self.are_equal else self.supervision(image)
-
-
 def _frame_sets(
-    path: Path, rig: Rig, preprocessors: dict[str, _Preprocessors]
+    path: Path, rig: Rig, preprocessors: dict[str, NetworkImages]
 ) -> list[SynchronizedSet[tuple[Image, Image]]]:
     synchronizer: Synchronizer[tuple[Image, Image]] = Synchronizer(rig.names)
     sets = []
@@ -93,7 +74,7 @@ def _decode(message: BagMessage) -> tuple[int, Image]:
 def _to_clip(
     path: Path,
     rig: Rig,
-    preprocessors: dict[str, _Preprocessors],
+    preprocessors: dict[str, NetworkImages],
     sets: list[SynchronizedSet[tuple[Image, Image]]],
 ) -> Clip:
     with BagReader(path) as bag:

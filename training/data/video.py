@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from selfocc_core.cameras import Camera, Rig
+from selfocc_core.cameras import Rig
 from selfocc_core.errors import SelfOccError
 from selfocc_core.frames import Image
-from selfocc_core.preprocess import Preprocessor
 from training.config import InputConfig
 from training.data.clip import Clip
+from training.data.network_images import NetworkImages
 
 _MAX_IMAGE_BYTES, _MAX_IMAGE_PIXELS = 64 * 2**20, 64 * 10**6
 # Of a file that was written to its end: where decoders accept half an image, we do not.
@@ -81,8 +81,12 @@ def _clip(video: Video, part: NDArray[np.intp], config: InputConfig) -> Clip:
     cameras = [NetworkImages(camera, config) for camera in video.rig]
     # Decoding leaves the interpreter to others, so threads are enough.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pairs = list(pool.map(lambda f: [c.read(p) for c, p in zip(cameras, f, strict=True)],
-                              [video.files[frame] for frame in part]))  # fmt: skip
+        pairs = list(
+            pool.map(
+                lambda files: [read_images(*pair) for pair in zip(files, cameras, strict=True)],
+                [video.files[frame] for frame in part],
+            )
+        )
     images = np.stack([[input_image for input_image, _ in frame] for frame in pairs])
     supervision_images = (
         images
@@ -101,33 +105,20 @@ def _clip(video: Video, part: NDArray[np.intp], config: InputConfig) -> Clip:
     )
 
 
-class NetworkImages:
-    """Makes of each image of a camera the network's input and the one that supervises."""
+def read_images(path: Path, make: NetworkImages) -> tuple[Image, Image]:
+    """Return the network's input and the supervising image of an image file.
 
-    def __init__(self, camera: Camera, config: InputConfig) -> None:
-        input_size = config.height, config.width
-        supervision_size = config.supervision_height, config.supervision_width
-        self.camera = camera
-        self.input = Preprocessor(camera, *input_size)
-        self.supervision = Preprocessor(camera, *supervision_size)
-        self.are_equal = input_size == supervision_size
-
-    def read(self, path: Path) -> tuple[Image, Image]:
-        """Return both of an image file.
-
-        Raises:
-            SelfOccError: The file is missing, damaged or of another size than the calibration.
-        """
-        image = read_image(path)
-        height, width, _ = image.shape
-        if (width, height) != (self.camera.width, self.camera.height):
-            raise SelfOccError(
-                f'image {path} is {width}x{height} but camera "{self.camera.name}" is calibrated '
-                f'for {self.camera.width}x{self.camera.height}: do calibration and images belong '
-                'together?'
-            )
-        input_image = self.input(image)
-        return input_image, input_image if self.are_equal else self.supervision(image)
+    Raises:
+        SelfOccError: The file is missing, damaged or of another size than the calibration.
+    """
+    image, camera = read_image(path), make.camera
+    height, width, _ = image.shape
+    if (width, height) != (camera.width, camera.height):
+        raise SelfOccError(
+            f'image {path} is {width}x{height} but camera "{camera.name}" is calibrated for '
+            f'{camera.width}x{camera.height}: do calibration and images belong together?'
+        )
+    return make(image)
 
 
 def read_image(path: Path) -> Image:
