@@ -26,14 +26,14 @@ lint: $(VENV)/.test
 LIMITS := Trained for minutes on generated streets only: thin things, pedestrians, tree crowns and moving \
 	vehicles are often missed, walls are too thick, ground beyond 15 m is uncertain. Not for driving.
 # The shipped model, from nothing: 60 short drives through generated worlds, then training.
-DRIVES := $(foreach seed,$(shell seq 1000 1059),runs/drives/$(seed).mcap)
+DRIVES := $(foreach seed,$(shell seq 1000 1059),runs/training-drives/$(seed).mcap)
 model: $(VENV)/.test $(DRIVES)
-	$(BIN)/selfocc train --bags runs/drives --out runs/selfocc-tiny
+	$(BIN)/selfocc train --bags runs/training-drives --out runs/selfocc-tiny
 	$(BIN)/selfocc export runs/selfocc-tiny/model.ckpt --out selfocc_core/models/selfocc-tiny.onnx \
 		--limits "$(LIMITS)"
 
-runs/drives/%.mcap:
-	$(BIN)/selfocc synth --seed $* --seconds 2 --width 176 --height 99 --no-ground-truth --no-lidar --out $@
+runs/training-drives/%.mcap:
+	$(BIN)/selfocc synth --seed $* --seconds 2 --width 352 --height 198 --no-ground-truth --no-lidar --out $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12) and "selfocc_ros needs Python 3.10 to 3.12, not " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'

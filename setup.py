@@ -64,6 +64,7 @@ setup(
         'synth': SYNTH,
         'train': ['torch>=2.5', 'onnx>=1.17', 'onnxscript>=0.3', *SYNTH],
         'tensorboard': ['tensorboard>=2.14'],
+        'clipseg': ['transformers', 'pillow'],
         'view': ['rerun-sdk>=0.23,<1'],
         'test': [
             'pytest>=8',
@@ -86,6 +87,7 @@ setup(
             'demo = selfocc_ros.demo:Demo',
             'export = training.export:Export',
             'import-checkpoint = training.import_checkpoint:ImportCheckpoint',
+            'pseudo-labels = training.data.pseudo_labels:PseudoLabels',
             'synth = training.data.synthetic.command:Synth',
             'train = training.command:Train',
             'view = selfocc_core.viewer.command:View',

@@ -18,15 +18,13 @@ from rosbags.typesys.store import Typestore
 from selfocc_core.cameras import Camera, DistortionModel
 from selfocc_core.errors import SelfOccError
 from selfocc_core.frames import Image
+from selfocc_core.image_decoding import decode_image_file
 from selfocc_core.transforms import (
     Transform,
     quaternion_from_transform,
     transform_from_quaternion,
 )
 
-_MAX_IMAGE_PIXELS = 64 * 10**6
-# Calibration belongs to the pixels as the sensor gave them: EXIF must not turn the image.
-_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _POINT_DATATYPES = {np.dtype(np.uint8): 2, np.dtype(np.float32): 7}
 _NUMPY_DATATYPES = {
     1: np.int8, 2: np.uint8, 3: np.int16, 4: np.uint16,
@@ -88,26 +86,32 @@ def raw_image(image: NDArray[Any], stamp_ns: int, frame_id: str) -> Any:
     )
 
 
+def decode_image(message: Any) -> Image:
+    """Return the RGB image ``[H, W, 3]`` of an ``Image`` or ``CompressedImage``.
+
+    Raises:
+        SelfOccError: The image is damaged or its encoding unknown.
+    """
+    return decode_compressed(message) if hasattr(message, 'format') else decode_raw(message)
+
+
 def decode_compressed(message: Any) -> Image:
     """Return the RGB image ``[H, W, 3]`` of a ``sensor_msgs/CompressedImage``.
 
     Raises:
-        SelfOccError: The data is not an image, or is unreasonably large.
+        SelfOccError: The data is not an image, cut off or unreasonably large.
     """
     data = np.asarray(message.data, np.uint8)
-    try:
-        decoded = cv2.imdecode(data, _AS_STORED) if len(data) else None
-    except cv2.error:
-        decoded = None
-    if decoded is None or decoded.shape[0] * decoded.shape[1] > _MAX_IMAGE_PIXELS:
+    image = decode_image_file(data)
+    if image is None:
         raise SelfOccError(
             f'an image of "{message.header.frame_id}" ({len(data)} bytes, format '
             f'"{message.format}") cannot be decoded: is the bag or the driver damaged?'
         )
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+    return image
 
 
-_COLOR_CODES = {
+COLOR_CODES = {
     'rgb8': None,
     'bgr8': cv2.COLOR_BGR2RGB,
     'rgba8': cv2.COLOR_RGBA2RGB,
@@ -134,14 +138,14 @@ def decode_raw(message: Any) -> Image:
     Raises:
         SelfOccError: The encoding is not supported, or size and data disagree.
     """
-    if message.encoding not in _COLOR_CODES:
+    if message.encoding not in COLOR_CODES:
         raise SelfOccError(
             f'images of "{message.header.frame_id}" are encoded as "{message.encoding}": '
-            f'supported are {", ".join(_COLOR_CODES)}'
+            f'supported are {", ".join(COLOR_CODES)}'
         )
     channels = 2 if message.encoding in _TWO_CHANNELS else _CHANNELS.get(message.encoding, 1)
     pixels = pixel_array(message, np.dtype(np.uint8), channels)
-    code = _COLOR_CODES[message.encoding]
+    code = COLOR_CODES[message.encoding]
     if code is None:
         return pixels
     try:

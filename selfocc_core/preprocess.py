@@ -80,6 +80,20 @@ class Preprocessor:
             ]
         )
 
+    def source_pixels(self) -> NDArray[np.float64]:
+        """Return the pixel (u, v) of the camera's image that each input pixel shows ``[h, w, 2]``.
+
+        It may lie outside, where an undistorted image has no source.
+        """
+        v, u = np.mgrid[: self.height, : self.width].astype(np.float64)
+        image_from_input = np.linalg.inv(self.input_from_image)
+        pixels = np.stack([u, v, np.ones_like(u)], -1) @ image_from_input[:2].T
+        if self._undistortion is None:
+            return np.asarray(pixels, np.float64)
+        places = np.asarray(pixels, np.float32)
+        maps = [cv2.remap(m, places, None, cv2.INTER_LINEAR) for m in self._undistortion]
+        return np.stack(maps, -1).astype(np.float64)
+
     @property
     def input_from_ego(self) -> NDArray[np.float64]:
         """Projection ``[3, 4]`` from ego metres to pixels of the network input."""

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from selfocc_core.bag_messages import camera_from_info, parent_from_child
 from selfocc_core.bags import BagReader
-from selfocc_core.cameras import Camera, Rig, nuscenes_like_rig
+from selfocc_core.cameras import Camera, Rig
+from selfocc_core.drive_topics import camera_names, info_topic
 from selfocc_core.errors import SelfOccError
 from selfocc_core.transform_tree import TransformTree
-
-_PREFIX, _SUFFIX = '/camera/', '/camera_info'
 
 
 def rig_from_bag(path: Path | str, base_frame: str = 'base_link') -> Rig:
     """Return the cameras that a drive was recorded with, the front camera first.
 
     Args:
-        path: The bag; it has ``/camera/<name>/camera_info`` and ``/tf_static``.
+        path: The bag; it has ``/camera/<name>/camera_info``, or the like under another name, and
+            ``/tf_static``.
         base_frame: The vehicle's frame.
 
     Raises:
@@ -28,22 +28,6 @@ def rig_from_bag(path: Path | str, base_frame: str = 'base_link') -> Rig:
         bag.require(['/tf_static'])
         tree = static_transforms(bag)
         return Rig(tuple(_camera(bag, name, tree, base_frame) for name in names))
-
-
-def camera_names(bag: BagReader) -> tuple[str, ...]:
-    """Return the names of the bag's cameras: those of the usual rig in its order, then others.
-
-    Raises:
-        SelfOccError: The bag has no camera.
-    """
-    infos = [topic for topic in bag.topics if topic.startswith(_PREFIX)]
-    names = {topic[len(_PREFIX) : -len(_SUFFIX)] for topic in infos if topic.endswith(_SUFFIX)}
-    if not names:
-        raise SelfOccError(
-            f'bag {bag.path} has no topic /camera/<name>/camera_info: record it with the images'
-        )
-    usual = nuscenes_like_rig().names
-    return tuple(name for name in usual if name in names) + tuple(sorted(names - set(usual)))
 
 
 def static_transforms(bag: BagReader) -> TransformTree:
@@ -60,7 +44,10 @@ def static_transforms(bag: BagReader) -> TransformTree:
 
 
 def _camera(bag: BagReader, name: str, tree: TransformTree, base_frame: str) -> Camera:
-    topic = f'{_PREFIX}{name}{_SUFFIX}'
+    topic = info_topic(bag, name)
     bag.require([topic])
     info = next(iter(bag.messages([topic]))).decode()
-    return camera_from_info(name, info, tree.lookup(base_frame, info.header.frame_id))
+    try:
+        return camera_from_info(name, info, tree.lookup(base_frame, info.header.frame_id))
+    except SelfOccError as error:
+        raise SelfOccError(f'{topic} in bag {bag.path}: {error}') from error

@@ -88,6 +88,18 @@ class Trajectory:
             return np.array(self.world_from_ego[-1])
         return self._between(after - 1, after, clamped_ns)
 
+    def is_known(self, stamps_ns: NDArray[np.int64], longest_gap_ns: int) -> NDArray[np.bool_]:
+        """Return which stamps ``[...]`` are of a pose or between two not too far apart."""
+        known_ns = self.stamps_ns
+        if len(known_ns) < 2:
+            return np.asarray(stamps_ns == known_ns[0], bool)
+        after = np.searchsorted(known_ns, stamps_ns).clip(1, len(known_ns) - 1)
+        before_ns, after_ns = known_ns[after - 1], known_ns[after]
+        is_between = (before_ns <= stamps_ns) & (stamps_ns <= after_ns)
+        is_of_pose = (before_ns == stamps_ns) | (after_ns == stamps_ns)
+        is_near = after_ns - before_ns <= longest_gap_ns
+        return np.asarray(is_of_pose | (is_between & is_near), bool)
+
     def _check_covers(self, stamp_ns: int) -> None:
         first_ns, last_ns = int(self.stamps_ns[0]), int(self.stamps_ns[-1])
         if not first_ns - _MAX_EXTRAPOLATION_NS <= stamp_ns <= last_ns + _MAX_EXTRAPOLATION_NS:

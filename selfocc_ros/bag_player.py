@@ -11,6 +11,7 @@ from typing import Any
 from rclpy.node import Node
 
 from selfocc_core.bags import BagMessage, BagReader
+from selfocc_core.drive_topics import image_topic, info_topic, odometry_topic
 from selfocc_core.errors import SelfOccError
 from selfocc_ros.recorder import header_stamp_ns
 from selfocc_ros.transport import latched_qos, reliable_qos
@@ -23,7 +24,7 @@ class BagPlayer:
 
     Args:
         node: Owner of the publishers.
-        bag: The open drive, with topics ``/camera/<name>/...`` and ``/odometry``.
+        bag: The open drive.
         cameras: The cameras to play; the first is the anchor.
         target: Full name of the node that listens.
 
@@ -34,7 +35,6 @@ class BagPlayer:
     def __init__(self, node: Node, bag: BagReader, cameras: Sequence[str], target: str) -> None:
         self._bag = bag
         self.image_cameras = {image_topic(bag, camera): camera for camera in cameras}
-        bag.require(list(self.image_cameras))
         self._anchor_topic = next(iter(self.image_cameras))
         self._publishers = {
             topic: node.create_publisher(
@@ -63,7 +63,7 @@ class BagPlayer:
             SelfOccError: It does not within 30 s, or it has died.
         """
         deadline_s = time.monotonic() + _MATCH_TIMEOUT_S
-        wanted = [*self.image_cameras, *({'/odometry'} & self._publishers.keys())]
+        wanted = [*self.image_cameras, *({odometry_topic(self._bag)} & self._publishers.keys())]
         while not all(self._publishers[topic].get_subscription_count() for topic in wanted):
             check_alive()
             if time.monotonic() > deadline_s:
@@ -125,17 +125,14 @@ class _Pause:
         self._clock.shift(time.monotonic() - self._started_s)
 
 
-def image_topic(bag: BagReader, camera: str) -> str:
-    """Return the camera's image topic: compressed where the bag has that, else raw."""
-    compressed = f'/camera/{camera}/image/compressed'
-    return compressed if compressed in bag.topics else f'/camera/{camera}/image'
-
-
 def _remapped(bag: BagReader, cameras: Sequence[str], target: str) -> dict[str, str]:
-    topics = {'/odometry': f'{target}/input/odometry'}
+    """Return, for each topic to play, the topic that the node listens to."""
+    topics = {odometry_topic(bag): f'{target}/input/odometry'}
     for camera in cameras:
-        for topic in (image_topic(bag, camera), f'/camera/{camera}/camera_info'):
-            topics[topic] = topic.replace('/camera/', f'{target}/input/', 1)
+        images, node_topic = image_topic(bag, camera), f'{target}/input/{camera}'
+        transport = '/compressed' if images.endswith('/compressed') else ''
+        topics[images] = f'{node_topic}/image{transport}'
+        topics[info_topic(bag, camera)] = f'{node_topic}/camera_info'
     if importlib.util.find_spec('tf2_msgs') is not None:
         topics |= {'/tf': '/tf', '/tf_static': '/tf_static'}
     return {topic: remapped for topic, remapped in topics.items() if topic in bag.topics}

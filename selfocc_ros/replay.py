@@ -16,11 +16,12 @@ from rclpy.node import Node
 
 from selfocc_core.bags import BagReader, BagWriter
 from selfocc_core.cameras import Rig
+from selfocc_core.drive_topics import image_topic
 from selfocc_core.errors import SelfOccError
 from selfocc_core.evaluation.replay import ReplayStatistics
 from selfocc_core.files import temporary_folder_beside
 from selfocc_core.progress import track
-from selfocc_ros.bag_player import BagPlayer, image_topic
+from selfocc_ros.bag_player import BagPlayer
 from selfocc_ros.diagnostics import values_of
 from selfocc_ros.node_process import NodeProcess, write_parameters
 from selfocc_ros.recorder import Recorder

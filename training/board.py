@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 class Board(Protocol):
     """Shows a training run."""
 
-    def add_values(self, step: int, values: dict[str, float]) -> None:
+    def add_values(self, step: int, values: dict[str, float], group: str = 'training') -> None:
         """Add a point to the curve of each value."""
 
     def add_pictures(self, step: int, pictures: dict[str, NDArray[np.uint8]]) -> None:
@@ -22,7 +22,7 @@ class Board(Protocol):
 class NoBoard:
     """Shows nothing."""
 
-    def add_values(self, step: int, values: dict[str, float]) -> None:
+    def add_values(self, step: int, values: dict[str, float], group: str = 'training') -> None:
         """Do nothing."""
 
     def add_pictures(self, step: int, pictures: dict[str, NDArray[np.uint8]]) -> None:
@@ -45,10 +45,10 @@ class TensorBoard:
 
         self._writer = SummaryWriter(str(folder), purge_step=step + 1)
 
-    def add_values(self, step: int, values: dict[str, float]) -> None:
+    def add_values(self, step: int, values: dict[str, float], group: str = 'training') -> None:
         """Add a point to the curve of each value."""
         for name, value in values.items():
-            self._writer.add_scalar(f'training/{name}', value, step)
+            self._writer.add_scalar(f'{group}/{name}', value, step)
 
     def add_pictures(self, step: int, pictures: dict[str, NDArray[np.uint8]]) -> None:
         """Add RGB pictures ``[H, W, 3]``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,7 +14,7 @@ from typing_extensions import Self
 from tyro.conf import arg
 
 from selfocc_core.errors import SelfOccError
-from training.config import Preset
+from training.config import Preset, ValidationConfig
 from training.data.sources import DATA_HELP, Source, drives_of, parse_source
 from training.presets import PRESETS
 
@@ -62,9 +62,19 @@ class Train:
     data: Annotated[list[str], arg(metavar='[FORMAT:PATH[,option=value] ...]', help=DATA_HELP)] = (
         field(default_factory=list)
     )
+    validate: Annotated[list[str], arg(metavar='[FORMAT:PATH[,option=value] ...]')] = field(
+        default_factory=list
+    )
+    """Held-out drives, written as for --data: their losses are logged (held_out_*) and nothing is
+    learned from them."""
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    """The measurement on held-out drives."""
     out: Path = Path('runs', _DEFAULT_PRESET)
     """Folder for the checkpoint (model.ckpt), the log (log.jsonl) and, where TensorBoard is
     installed, its curves and pictures (tensorboard)."""
+    cache: Path | None = None
+    """Folder for decoded drives, which all processes and later runs share; by default cache in the
+    output folder. May be removed afterwards."""
     preset: Annotated[str, arg(metavar='NAME', help=_PRESET_HELP)] = _DEFAULT_PRESET
     config: Preset = PRESETS[_DEFAULT_PRESET]
     """The configuration, as the preset has it unless options change it."""
@@ -111,27 +121,40 @@ class Train:
                 self._check_numbers()
                 self._check_backbone()
                 resumed = Checkpoint.load(self.out / 'model.ckpt') if self.resume else None
-                drives = self._drives()
-            clips = self._read(drives, processes)
+                drives, held_out = self._drives()
+            clips = self._read(drives, 'Reading drives', processes)
+            held_out_clips = self._read(held_out, 'Reading held-out drives', processes)
             with processes.one_voice():
-                path = self._train(clips, resumed, processes)
+                path = self._train(clips, held_out_clips, resumed, processes)
             if processes.is_first:
                 print(f'wrote {path}')
 
-    def _read(self, drives: Iterable[Source], processes: Processes) -> list[Clip]:
+    def _read(
+        self, drives: Sequence[Source], description: str, processes: Processes
+    ) -> list[Clip]:
         from selfocc_core.progress import track
+        from training.data.kept_video import VideoCache
         from training.data.sources import read_clips
 
-        if processes.is_first:
-            drives = track(drives, 'Reading drives')
-        return [clip for drive in drives for clip in read_clips(drive, self.config.model.input)]
+        if not drives:
+            return []
+        tracked = track(drives, description) if processes.is_first else drives
+        model, cache = self.config.model, VideoCache(self.cache or self.out / 'cache')
+        read = (read_clips(d, model.input, model.decoder.class_names, cache) for d in tracked)
+        return [clip for clips in read for clip in clips]
 
     def _train(
-        self, clips: Sequence[Clip], resumed: Checkpoint | None, processes: Processes
+        self,
+        clips: Sequence[Clip],
+        held_out: Sequence[Clip],
+        resumed: Checkpoint | None,
+        processes: Processes,
     ) -> Path:
+        from training.data.labels import require_labels
         from training.model.backbone import load_backbone_weights
         from training.trainer import Trainer
 
+        require_labels(self.config, [*clips, *held_out])
         trainer = Trainer(
             self.config,
             clips,
@@ -142,6 +165,8 @@ class Train:
             batch=self.batch,
             processes=processes,
             mixed_precision=self.mixed_precision,
+            held_out=held_out,
+            validation=self.validation,
         )
         if self.backbone_weights is not None:
             load_backbone_weights(trainer.model.backbone, self.backbone_weights)
@@ -168,11 +193,20 @@ class Train:
                 'with --config.model.backbone.no-frozen-stem'
             )
 
-    def _drives(self) -> list[Source]:
+    def _drives(self) -> tuple[list[Source], list[Source]]:
+        """Return the drives to train on and those that are held out."""
         sources = [Source('bag', path) for path in self.bags] + [*map(parse_source, self.data)]
         if not sources:
             raise SelfOccError('no drive to train on: give bags with --bags, or other --data')
-        return [drive for source in sources for drive in drives_of(source)]
+        drives = [drive for source in sources for drive in drives_of(source)]
+        held_out = [d for text in self.validate for d in drives_of(parse_source(text))]
+        both = [drive for drive in held_out if drive in drives]
+        if both:
+            raise SelfOccError(
+                f'{both[0].path} is trained on and held out: leave it out of --validate, or give '
+                'each a piece of its own'
+            )
+        return drives, held_out
 
 
 def preset_named(name: str) -> Preset:

@@ -27,6 +27,16 @@ class InputConfig:
     """Rows of the images that supervise."""
     supervision_width: int = 1600
     """Columns of the images that supervise."""
+    camera_names: tuple[str, ...] = ()
+    """Which cameras of bags are used, ``cameras`` of them; none: all."""
+
+    def __post_init__(self) -> None:
+        names = self.camera_names
+        _refuse_if(
+            bool(names) and len(set(names)) != self.cameras,
+            f'model.input.camera_names {" ".join(names)} are not the number of different names '
+            f'that model.input.cameras says, {self.cameras}',
+        )
 
 
 @dataclass(frozen=True)
@@ -162,8 +172,9 @@ class ModelConfig:
         is_bev, is_mlp = encoder.view == 'bev', decoder.kind == 'mlp'
         _refuse_if(encoder.dim % encoder.heads != 0, 'encoder.dim is no multiple of encoder.heads')
         _refuse_if(not 1 <= self.backbone.levels <= 4, 'backbone.levels is not 1 to 4')
-        _refuse_if(is_bev and not is_mlp, 'decoder.kind convolutions needs encoder.view tpv')
-        _refuse_if(is_bev and decoder.layers != 2, 'decoder.layers is always 2 with view bev')
+        _refuse_if(
+            is_bev and is_mlp and decoder.layers != 2, 'decoder.layers is always 2 with view bev'
+        )
         _refuse_if(is_mlp and decoder.lift, 'decoder.lift needs decoder.kind convolutions')
         _refuse_if(
             is_mlp and decoder.subdivide_z != 1,
@@ -181,6 +192,9 @@ class OutputConfig:
     """Voxels of the occupancy output, in the ego frame."""
     occupied_below_m: float = 0.0
     """A voxel is occupied if the signed distance at its centre is at most this."""
+    occupied_above_opacity: float = 0.5
+    """Of a density instead: if at least this share of light is lost on the length of a voxel's
+    edge, at the density of its centre."""
     depth_height: int = 24
     """Rows of the depth lattice."""
     depth_width: int = 44
@@ -191,6 +205,12 @@ class OutputConfig:
     """Distance of the first sample."""
     depth_far_m: float = 45.0
     """Distance of the last sample; stands for "nothing met"."""
+
+    def __post_init__(self) -> None:
+        _refuse_if(
+            not 0 < self.occupied_above_opacity < 1,
+            'output.occupied_above_opacity does not lie between 0 and 1',
+        )
 
 
 @dataclass(frozen=True)
@@ -231,12 +251,20 @@ class RenderConfig:
 class LossConfig:
     """Losses and their weights (section 3); a weight of 0 leaves the loss out."""
 
-    photometric_form: Literal['combined', 'separate', 'reprojection', 'proposals'] = 'combined'
+    photometric_form: Literal['combined', 'separate', 'reprojection', 'proposals', 'evidence'] = (
+        'combined'
+    )
     """``combined`` and ``separate``: MVS-embedded, the method's for surround and single cameras.
-    ``reprojection``: of the rendered depth only, the baseline. ``proposals``: ours, for single
-    pixels."""
+    ``reprojection``: of the rendered depth only, the baseline, for lattices and single pixels.
+    ``proposals``: MVS-embedded for single pixels. ``evidence``: ours, the same as a likelihood."""
+    temperature: float = 0.02
+    """Evidence: by how much less cost a depth becomes e times as likely."""
+    patch_steps: tuple[int, ...] = (2, 4, 8)
+    """Pixels: distances in supervising pixels, powers of two, of the nine places by which
+    neighbourhoods are compared; as wide are the boxes that grey values are averaged over."""
     automask: bool = True
-    """Leave out pixels that match better if nothing moves; ``proposals`` always do."""
+    """Leave out pixels that match better if nothing moves; ``proposals`` and ``evidence`` always
+    do."""
     photometric: float = 1.0
     """Weight of the photometric loss."""
     rgb: float = 0.1
@@ -323,11 +351,32 @@ class TemporalConfig:
                 f'the shares of current and previous anchors ({self.current_share:g} and '
                 f'{self.previous_share:g}) must lie in 0..1 and add to at most 1'
             )
+        if self.both_anchors and not 0 < self.current_share < 1:
+            raise SelfOccError(
+                f'with both anchors each gets a part of the rays, not {self.current_share:g} of '
+                'them the own moment: set both_anchors to false for one anchor alone'
+            )
         farthest_m = min(self.farthest_previous_m, self.farthest_next_m, self.farthest_source_m)
         if not 0 < self.nearest_m <= farthest_m:
             raise SelfOccError(
                 f'the nearest candidate ({self.nearest_m:g} m) must lie between 0 and the '
                 f'farthest ({farthest_m:g} m)'
+            )
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """How the losses on held-out drives are measured during training."""
+
+    samples: int = 64
+    """Samples, the same ones every time."""
+    interval: int = 0
+    """Steps between measurements; 0: one at every checkpoint."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.interval < 0:
+            raise SelfOccError(
+                '--validation.samples must be at least 1 and --validation.interval at least 0'
             )
 
 
@@ -365,19 +414,37 @@ class Preset:
             render.weights == 'density' and (losses.eikonal > 0 or losses.hessian > 0),
             'a density is no distance: set losses.eikonal and losses.hessian to 0',
         )
-        has_proposals = losses.photometric_form == 'proposals'
+        form = losses.photometric_form
         if render.rays == 'lattice':
-            _refuse_if(has_proposals, 'losses.photometric_form proposals needs render.rays pixels')
+            _refuse_if(
+                form in {'proposals', 'evidence'},
+                f'losses.photometric_form {form} needs render.rays pixels',
+            )
             return
-        _refuse_if(not has_proposals, 'render.rays pixels needs losses.photometric_form proposals')
+        _refuse_if(
+            form in {'combined', 'separate'},
+            f'losses.photometric_form {form} needs render.rays lattice',
+        )
+        _refuse_if(losses.temperature <= 0, 'losses.temperature is not positive')
         _refuse_if(not decoder.color, 'render.rays pixels needs model.decoder.color')
         _refuse_if(
-            render.weights == 'density'
-            or losses.smoothness > 0
-            or losses.semantic > 0
+            losses.smoothness > 0
+            or (losses.semantic > 0 and losses.semantic_form == 'binary')
             or losses.sparsity_form == 'adaptive',
-            'density, smoothness, semantics and adaptive sparsity need render.rays lattice',
+            'smoothness, binary semantics and adaptive sparsity need render.rays lattice',
         )
+
+    @property
+    def threshold(self) -> float:
+        """Occupied is where the exported model's first output is at most this.
+
+        Of a signed distance it is in metres, of a density minus an opacity
+        (``training.deployed``).
+        """
+        output = self.output
+        if self.render.weights == 'density':
+            return -output.occupied_above_opacity
+        return output.occupied_below_m
 
 
 def _refuse_if(wrong: bool, what: str) -> None:

@@ -1,20 +1,25 @@
-"""The network as the vehicle runs it: tensors of the model file's contract in and out."""
+"""The network as the vehicle runs it: tensors of the model file's contract in and out.
+
+Of a density, whose values are no distances, the first output is a level in its place: minus the
+opacity of a voxel over its edge, in -1..0. As for a distance, less is more solid and a voxel is
+occupied where the level is at most the threshold.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from selfocc_core.errors import SelfOccError
 from training.config import Preset
 from training.field import Field
 from training.grid import Axis
 from training.model.selfocc import SelfOcc
-from training.rendering.edge_render import along, exit_depth
+from training.rendering.edge_density import opacity_over
+from training.rendering.edge_render import along, edge_weights, exit_depth
 from training.rendering.lattice import fixed_lattice
 from training.rendering.rays import cast_rays, log_spaced_distances
-from training.rendering.sampling import extended_sdf, inside, sample_by_gather
-from training.rendering.weights import bin_centers, sdf_to_weights
+from training.rendering.sampling import sample_by_gather
+from training.rendering.weights import bin_centers
 
 # Share of a ray that must leave the volume before it is said to have met nothing. A ray that may
 # have met something gets its expected depth, with the exit from the volume for the rest.
@@ -27,9 +32,6 @@ class DeployedModel(nn.Module):
     Attributes:
         sharpness: ``inv_s`` of the rendering, the one that training ended with.
         far_m: Depth that stands for "nothing met".
-
-    Raises:
-        SelfOccError: The preset learns a density.
     """
 
     ego_from_volume: Tensor
@@ -41,11 +43,6 @@ class DeployedModel(nn.Module):
 
     def __init__(self, network: SelfOcc, preset: Preset) -> None:
         super().__init__()
-        if preset.render.weights == 'density':
-            raise SelfOccError(
-                f'preset {preset.name} learns a density, which has no signed distance to export: '
-                'train with --config.render.weights neus'
-            )
         self.network, self.preset = network, preset
         self.sharpness, self.far_m = _sharpness(network, preset), preset.output.depth_far_m
         for axis, matrix in zip('xyz', _interpolation(preset), strict=True):
@@ -73,15 +70,23 @@ class DeployedModel(nn.Module):
             camera_mask: Which cameras are present ``[N]`` bool.
 
         Returns:
-            ``sdf`` ``[X, Y, Z]`` in metres at the voxel centres, ``depth`` ``[N, h, w]`` in
-            metres along the optical axis, ``far_m`` where a ray meets nothing in the volume; and
-            of a network with classes ``semantics`` ``[X, Y, Z]`` uint8, the likeliest class of
-            each voxel.
+            ``sdf`` ``[X, Y, Z]`` in metres at the voxel centres, or the level of a density;
+            ``depth`` ``[N, h, w]`` in metres along the optical axis, ``far_m`` where a ray meets
+            nothing in the volume; and of a network with classes ``semantics`` ``[X, Y, Z]`` uint8,
+            the likeliest class of each voxel.
         """
         image_from_volume = image_from_ego @ self.ego_from_volume
         (field,) = self.network(images[None], image_from_volume[None], camera_mask[None])
-        outputs = self._voxels(field.sdf), self._depth(field, image_from_volume)
+        outputs = self._level(field), self._depth(field, image_from_volume)
         return (*outputs, self._labels(field)) if len(field.semantics) else outputs
+
+    def _level(self, field: Field) -> Tensor:
+        """Return what the threshold of the preset says occupied of, at the voxel centres."""
+        values = self._voxels(field.sdf)
+        if self.preset.render.weights == 'neus':
+            return values
+        edge_m = float(min(self.preset.output.grid.voxel_size_m))
+        return -opacity_over(values, edge_m, self.sharpness)
 
     def _labels(self, field: Field) -> Tensor:
         """Return the class with the largest logit at each voxel centre."""
@@ -102,8 +107,14 @@ class DeployedModel(nn.Module):
         rays = cast_rays(self.pixels.repeat(cameras, 1), projections)
         depths = self.distances / rays.directions.norm(dim=-1, keepdim=True)
         points = along(rays, depths)
-        sdf = extended_sdf(sample_by_gather(field.sdf, points, field.grid), points, field.grid)
-        weights, background = sdf_to_weights(sdf, inside(points, field.grid), self.sharpness)
+        weights, background = edge_weights(
+            sample_by_gather(field.sdf, points, field.grid),
+            points,
+            self.distances,
+            field.grid,
+            self.sharpness,
+            self.preset.render.weights,
+        )
         exits = exit_depth(rays, field.grid).clamp(max=self.far_m)
         depth = (weights * bin_centers(depths)).sum(1) + background * exits
         met = torch.where(background > _NOTHING_MET, self.far_m, depth)

@@ -21,6 +21,7 @@ from selfocc_core.model_card import DepthSpec, GridSpec, InputSpec, ModelCard, T
 
 if TYPE_CHECKING:
     from training.checkpoint import Checkpoint
+    from training.config import Preset
     from training.deployed import DeployedModel
 
 OPSET = 18
@@ -52,18 +53,39 @@ class Export:
         from training.model.selfocc import SelfOcc
 
         checkpoint = Checkpoint.load(self.checkpoint)
+        _check_field(checkpoint.preset)
         network = SelfOcc(checkpoint.preset.model)
         network.load_state_dict(checkpoint.model)
         model = DeployedModel(network, checkpoint.preset).eval()
         with tempfile.TemporaryDirectory() as folder:
             draft = Path(folder) / self.out.name
             _write_onnx(model, draft)
-            card = _card(self, checkpoint, draft)
+            card = self._card(checkpoint, draft)
             card.write_for(draft)
             _check_parity(model, draft)
             write_atomically(self.out, draft.read_bytes())
             card.write_for(self.out)
         print(f'wrote {self.out} ({self.out.stat().st_size / 1e6:.1f} MB) and its card')
+
+    def _card(self, checkpoint: Checkpoint, path: Path) -> ModelCard:
+        card = card_of(checkpoint, path, self.out.stem)
+        return card.model_copy(
+            update={
+                'version': self.version,
+                'opset': OPSET,
+                'metrics': _scores(self.metrics),
+                'limits': self.limits,
+            }
+        )
+
+
+def _check_field(preset: Preset) -> None:
+    if preset.render.weights == 'density':
+        raise SelfOccError(
+            f'preset {preset.name} learns a density, which has no signed distance to export: '
+            'train with --config.render.weights neus, or measure the checkpoint itself with '
+            '"selfocc benchmark --model model.ckpt"'
+        )
 
 
 def example_inputs(cameras: int, height: int, width: int, seed: int = 0) -> ModelInputs:
@@ -139,19 +161,26 @@ def _scores(path: Path | None) -> dict[str, float]:
         raise SelfOccError(f'{path} is not the metrics.json of a replay with truth') from error
 
 
-def _card(export: Export, checkpoint: Checkpoint, path: Path) -> ModelCard:
+def card_of(checkpoint: Checkpoint, path: Path, name: str) -> ModelCard:
+    """Return what a checkpoint says of its model, whose weights a file holds.
+
+    Args:
+        checkpoint: The checkpoint.
+        path: File with the weights, for its hash.
+        name: Name of the model.
+    """
     from selfocc_core.files import sha256_of
 
     preset = checkpoint.preset
     model, output = preset.model.input, preset.output
     return ModelCard(
-        name=export.out.stem,
-        version=export.version,
+        name=name,
+        version='0.0.0',
         onnx_sha256=sha256_of(path),
-        opset=OPSET,
+        opset=0,
         input=InputSpec(cameras=model.cameras, height=model.height, width=model.width),
         grid=GridSpec(**vars(output.grid)),
-        threshold=output.occupied_below_m,
+        threshold=preset.threshold,
         classes=preset.model.decoder.class_names,
         depth=DepthSpec(
             height=output.depth_height,
@@ -165,8 +194,6 @@ def _card(export: Export, checkpoint: Checkpoint, path: Path) -> ModelCard:
             steps=checkpoint.step,
             seed=checkpoint.seed,
         ),
-        metrics=_scores(export.metrics),
-        limits=export.limits,
     )
 
 

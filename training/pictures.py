@@ -23,16 +23,13 @@ _HEIGHT = 96
 def pictures_of(network: SelfOcc, preset: Preset, view: View) -> dict[str, Picture]:
     """Return RGB pictures: ``depth``, the images above their depth, and ``occupancy`` from above.
 
-    The network stays as it is. A preset that learns a density has no pictures: what the vehicle
-    would run does not exist for it.
+    The network stays as it is.
 
     Args:
         network: The network.
         preset: Its configuration.
         view: What it looks at, in the ego frame, on the device of the network.
     """
-    if preset.render.weights == 'density':
-        return {}
     cameras = torch.ones(len(view.images), dtype=torch.bool, device=view.images.device)
     was_training = network.training
     deployed = DeployedModel(network, preset).to(view.images.device).eval()
@@ -41,7 +38,7 @@ def pictures_of(network: SelfOcc, preset: Preset, view: View) -> dict[str, Pictu
             sdf, depth, *_ = deployed(view.images, view.image_from_ego, cameras)
     finally:
         network.train(was_training)
-    occupied = sdf.cpu().numpy() <= preset.output.occupied_below_m
+    occupied = sdf.cpu().numpy() <= preset.threshold
     states = np.where(occupied, VoxelState.OCCUPIED, VoxelState.FREE).astype(np.uint8)
     return {
         'depth': _depth_below_image(view.images.cpu().numpy(), depth.cpu().numpy(), preset),

@@ -6,27 +6,31 @@ uses say how: ``rendering.edge_render`` and ``losses.proposals``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from selfocc_core.errors import SelfOccError
 from training.config import Preset
 from training.data.sampler import Sample, Supervision, View
 from training.field import Field
 from training.losses.eikonal import eikonal_loss
+from training.losses.matching import Appearance, Target, appearance_of, target_of
+from training.losses.pixel_reprojection import pixel_reprojection_loss
+from training.losses.pixel_semantics import class_loss
 from training.losses.proposals import (
-    Descriptor,
-    describe,
-    look_up,
+    Source,
+    evidence_loss,
     mvs_embedded_loss,
     proposal_costs,
     rgb_loss,
 )
 from training.objective import Losses, colors_of, volume_losses, with_total
 from training.rendering.derivatives import gradient_volume
-from training.rendering.edge_render import along, exit_depth, render_edges
-from training.rendering.rays import cast_rays, jittered, log_spaced_distances
+from training.rendering.edge_render import EdgeRendering, along, exit_depth, render_edges
+from training.rendering.rays import Rays, cast_rays, jittered, log_spaced_distances
 
 # Beyond the volume a pixel may lie anywhere; these multiples of the exit depth stand for it.
 _FAR_PROPOSALS = (1.15, 1.6, 2.5, 5.0)
@@ -47,42 +51,65 @@ class PixelObjective:
     def __call__(self, field: Field, sample: Sample, sharpness: Tensor) -> Losses:
         """Return each weighted loss and their sum, ``total``."""
         weights = self.preset.losses
-        gradient = gradient_volume(field.sdf, field.grid)
+        is_distance = self.preset.render.weights == 'neus'
+        gradient = gradient_volume(field.sdf, field.grid) if is_distance else None
         losses = dict(volume_losses(self.preset, field, gradient, sample, self.generator))
-        losses['eikonal'] = weights.eikonal * eikonal_loss(gradient)
+        if weights.eikonal and gradient is not None:
+            losses['eikonal'] = weights.eikonal * eikonal_loss(gradient)
         for share, supervision in sample.supervisions:
             rays = int(self.preset.render.pixel_count * share)
-            photometric, rgb = self._video(field, supervision, sharpness, rays)
-            for name, value in (
-                ('photometric', weights.photometric * photometric),
-                ('rgb', weights.rgb * rgb),
-            ):
+            for name, value in self._video(field, supervision, sharpness, rays):
                 losses[name] = losses.get(name, 0) + share * value
         return with_total(losses)
 
     def _video(
         self, field: Field, supervision: Supervision, sharpness: Tensor, count: int
-    ) -> tuple[Tensor, Tensor]:
-        """Return the MVS-embedded and the colour loss of some random pixels."""
-        anchor = supervision.anchor
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield the weighted losses of some random pixels."""
+        anchor, weights = supervision.anchor, self.preset.losses
         cameras, pixels = self._random_pixels(anchor, count)
         rays = cast_rays(pixels, anchor.image_from_ego[cameras])
         config = self.preset.render
         distances = log_spaced_distances(config.near_m, config.far_m, config.samples)
         rendering = render_edges(
-            field, rays, jittered(distances, count, self.generator), sharpness
+            field, rays, jittered(distances, count, self.generator), sharpness, config.weights
         )
+        target = target_of(self._appearance(anchor), cameras, pixels)
+        sources = [
+            Source(self._appearance(view), cameras, view.image_from_ego[cameras])
+            for view in supervision.sources
+        ]
+        photometric = self._photometric(field, rays, rendering, target, pixels, sources)
+        yield 'photometric', weights.photometric * photometric
+        yield 'rgb', weights.rgb * rgb_loss(rendering, target.color)
+        if weights.semantic:
+            labels = _labels(anchor, cameras, pixels)
+            yield 'semantic', weights.semantic * class_loss(rendering, labels)
+
+    def _photometric(
+        self,
+        field: Field,
+        rays: Rays,
+        rendering: EdgeRendering,
+        target: Target,
+        pixels: Tensor,
+        sources: list[Source],
+    ) -> Tensor:
+        if self.preset.losses.photometric_form == 'reprojection':
+            met = along(rays, rendering.depth[:, None])[:, 0]
+            automask = self.preset.losses.automask
+            return pixel_reprojection_loss(target, pixels, met, sources, automask=automask)
         exits = exit_depth(rays, field.grid)
         beyond = along(rays, exits[:, None] * torch.tensor(_FAR_PROPOSALS))
-        target = look_up(_describe(anchor), cameras, pixels[:, None])[:, 0]
-        proposals = proposal_costs(
-            target,
-            pixels,
-            torch.cat([rendering.points.detach(), beyond], 1),
-            [(_describe(s), cameras, s.image_from_ego[cameras]) for s in supervision.sources],
-        )
-        photometric = mvs_embedded_loss(rendering.weights, rendering.background, proposals)
-        return photometric, rgb_loss(rendering, target[:, :3])
+        points = torch.cat([rendering.points.detach(), beyond], 1)
+        proposals = proposal_costs(target, pixels, points, sources)
+        weights, background = rendering.weights, rendering.background
+        if self.preset.losses.photometric_form == 'evidence':
+            return evidence_loss(weights, background, proposals, self.preset.losses.temperature)
+        return mvs_embedded_loss(weights, background, proposals)
+
+    def _appearance(self, view: View) -> Appearance:
+        return appearance_of(colors_of(view), self.preset.losses.patch_steps)
 
     def _random_pixels(self, view: View, count: int) -> tuple[Tensor, Tensor]:
         cameras, height, width, _ = view.images.shape
@@ -91,5 +118,11 @@ class PixelObjective:
         return camera, torch.stack([u, v], -1).float()
 
 
-def _describe(view: View) -> Descriptor:
-    return describe(colors_of(view))
+def _labels(view: View, cameras: Tensor, pixels: Tensor) -> Tensor:
+    """Return the label of each pixel ``[R]``."""
+    if view.labels is None:
+        raise SelfOccError(
+            'semantics are learned, but a clip has no pseudo-labels: add labels=DIR'
+        )
+    u, v = pixels.long().unbind(1)
+    return view.labels[cameras, v, u].long()

@@ -15,7 +15,7 @@ from selfocc_core.progress import track
 from training.batches import Batches, Prepared, save_batch
 from training.board import Board, NoBoard, open_board
 from training.checkpoint import Checkpoint, differences, remove_unfinished
-from training.config import Preset
+from training.config import Preset, ValidationConfig
 from training.data.clip import Clip
 from training.data.sampler import Sampler
 from training.distributed import Processes
@@ -29,6 +29,7 @@ from training.running_statistics import RunningStatistics
 from training.sample_tensors import moved
 from training.schedules import learning_rate_at, sharpness_at
 from training.training_log import TrainingLog
+from training.validation import Validation
 
 _LOG_EVERY = 20
 
@@ -52,6 +53,8 @@ class Trainer:
         batch: Samples of a step; None is one for each process, or as many as a resumed run had.
         processes: Those that train together.
         mixed_precision: On a GPU, compute image features in bfloat16.
+        held_out: Video on which the losses are measured and nothing is learned.
+        validation: How much of it, and when.
     """
 
     preset: Preset
@@ -63,6 +66,8 @@ class Trainer:
     batch: int | None = None
     processes: Processes = field(default_factory=Processes)
     mixed_precision: bool = True
+    held_out: Sequence[Clip] = ()
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
     _started_s: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -71,6 +76,11 @@ class Trainer:
         self.model = _placed(network, self.processes, mixed_precision=self.mixed_precision)
         self.optimizer = optimizer_for(self.model, self.preset.optimizer)
         self.sampler = Sampler(self.clips, self.preset.temporal, self.seed)
+        self._validation = None
+        if self.held_out:
+            self._validation = Validation(
+                self.preset, self.held_out, self.validation, self.processes
+            )
         self.step = 0
         self._share(self.processes.size if self.batch is None else self.batch)
 
@@ -129,8 +139,9 @@ class Trainer:
         for step in track(steps, 'Training') if self.processes.is_first else steps:
             losses = self._train_step(step)
             self.step = step + 1
+            held_out = self._held_out_losses()  # before the checkpoint, which stands for the step
             if records is not None:
-                self._record(losses, *records)
+                self._record(losses, held_out, *records)
         self.processes.wait()
         return self._checkpoint_path
 
@@ -157,8 +168,15 @@ class Trainer:
         return losses | {'gradient_norm': norm}
 
     def _learn(self, prepared: Prepared, step: int) -> Losses:
-        """Predict the field of one frame set, let the video judge it, add its gradients."""
+        """Let the video judge the field of one frame set, and add its gradients."""
         torch.manual_seed(-1 - prepared.seed)  # of dropout, so that a resumed run drops the same
+        losses = self._losses(prepared, step)
+        with self.processes.device:  # some of the forward pass is computed again
+            (losses['total'] / self.samples).backward()
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _losses(self, prepared: Prepared, step: int) -> Losses:
+        """Predict the field of one frame set and let the video judge it."""
         device = self.processes.device
         sample, generator = moved(prepared.sample, device), _generator(prepared, device)
         with device:  # what is made on the way belongs there
@@ -168,9 +186,16 @@ class Trainer:
                 sample.camera_mask[None],
             )
             objective = objective_for(self.preset, step, generator)
-            losses = objective(field, sample, self._sharpness(step))
-            (losses['total'] / self.samples).backward()
-        return {name: value.detach() for name, value in losses.items()}
+            return objective(field, sample, self._sharpness(step))
+
+    def _held_out_losses(self) -> dict[str, float]:
+        """Return the losses on held-out drives where they are due, from all processes at once."""
+        interval = self.validation.interval or self.save_every
+        is_due = self.step % interval == 0 or self.step == self.preset.optimizer.steps
+        if self._validation is None or not is_due:
+            return {}
+        last_step = self.step - 1  # sharpness and anneal as the network knows them
+        return self._validation.losses(self.model, lambda p: self._losses(p, last_step))
 
     def _sharpness(self, step: int) -> Tensor:
         """Return ``inv_s`` of NeuS: what the model has learned, or the schedule's."""
@@ -222,13 +247,19 @@ class Trainer:
         log = TrainingLog(self.out / 'log.jsonl', self.step)
         return log, open_board(self.out / 'tensorboard', self.step)
 
-    def _record(self, losses: Losses, log: TrainingLog, board: Board) -> None:
+    def _record(
+        self, losses: Losses, held_out: dict[str, float], log: TrainingLog, board: Board
+    ) -> None:
         """Write what is due after a step: log, checkpoint, pictures."""
+        seconds = time.monotonic() - self._started_s
         if self.step % _LOG_EVERY == 0:
             values = {name: float(value) for name, value in losses.items()}
             values['learning_rate'] = self.optimizer.param_groups[0]['lr']
-            log.write(self.step, time.monotonic() - self._started_s, values)
+            log.write(self.step, seconds, values)
             board.add_values(self.step, values)
+        if held_out:
+            log.write(self.step, seconds, {f'held_out_{k}': v for k, v in held_out.items()})
+            board.add_values(self.step, held_out, group='held_out')
         if self.step % self.save_every == 0 or self.step == self.preset.optimizer.steps:
             self.checkpoint().save(self._checkpoint_path)
             if not isinstance(board, NoBoard):

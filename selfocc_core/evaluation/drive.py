@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from selfocc_core.bag_messages import parent_from_child, stamp_ns_of
 from selfocc_core.bags import BagReader
 from selfocc_core.cameras import Rig
 from selfocc_core.rig_from_bag import rig_from_bag, static_transforms
-from selfocc_core.trajectory_from_bag import ODOMETRY_TOPIC, trajectory_from_bag
+from selfocc_core.trajectory_from_bag import motion_topic, trajectory_from_bag
 from selfocc_core.transform_tree import TransformTree
 from selfocc_core.transforms import Trajectory, Transform, invert
 
@@ -57,15 +56,4 @@ def read_drive(path: Path) -> Drive:
 
 
 def _read_trajectory(bag: BagReader) -> Trajectory | None:
-    if ODOMETRY_TOPIC in bag.topics:
-        return trajectory_from_bag(bag)
-    poses = {
-        stamp_ns_of(link): parent_from_child(link.transform)
-        for message in bag.messages(['/tf'])
-        for link in message.decode().transforms
-        if link.child_frame_id == EGO_FRAME
-    }
-    if not poses:
-        return None
-    stamps_ns = sorted(poses)
-    return Trajectory(np.array(stamps_ns, np.int64), np.stack([poses[ns] for ns in stamps_ns]))
+    return None if motion_topic(bag) is None else trajectory_from_bag(bag, EGO_FRAME)

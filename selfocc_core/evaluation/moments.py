@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from selfocc_core.bag_messages import decode_compressed, decode_raw, stamp_ns_of
+from selfocc_core.bag_messages import decode_image, stamp_ns_of
 from selfocc_core.bags import BagReader
 from selfocc_core.depth import DepthImage
+from selfocc_core.drive_topics import find_image_topic
 from selfocc_core.evaluation.drive import Drive
 from selfocc_core.evaluation.occupancy import OccupancyTruth, occupied_voxels
 from selfocc_core.evaluation.recording import Recording
@@ -21,7 +22,7 @@ from selfocc_core.evaluation.truth import (
     depth_truths,
     occupancy_truths,
 )
-from selfocc_core.frames import CameraFrame, Image
+from selfocc_core.frames import CameraFrame
 from selfocc_core.model_card import ModelCard
 from selfocc_core.preprocess import Preprocessor
 from selfocc_core.voxels import VoxelState
@@ -118,23 +119,11 @@ def image_messages(drive: Drive) -> Iterator[tuple[str, Any]]:
     Raises:
         SelfOccError: The drive turns out to be damaged.
     """
-    topics = {
-        f'/camera/{name}/{kind}': name
-        for name in drive.rig.names
-        for kind in ('image', 'image/compressed')
-    }
     with BagReader(drive.path) as bag:
-        for bag_message in bag.messages([t for t in topics if t in bag.topics]):
+        found = {name: find_image_topic(bag, name) for name in drive.rig.names}
+        topics = {topic: name for name, topic in found.items() if topic is not None}
+        for bag_message in bag.messages(list(topics)):
             yield topics[bag_message.topic], bag_message.decode()
-
-
-def decode_image(message: Any) -> Image:
-    """Return the RGB image ``[H, W, 3]`` of an ``Image`` or ``CompressedImage``.
-
-    Raises:
-        SelfOccError: The image is damaged or its encoding unknown.
-    """
-    return decode_compressed(message) if hasattr(message, 'format') else decode_raw(message)
 
 
 def _is_nearer(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from typing_extensions import Self
 
 from selfocc_core.bag_messages import xyz
@@ -23,6 +24,7 @@ Voxels = NDArray[np.bool_]
 
 GROUND_CLASSES = ('road', 'sidewalk', 'terrain')
 RINGS_M = ((0.0, 10.0), (10.0, 20.0), (20.0, float('inf')))
+HEIGHTS_M = ((0.0, 0.8), (0.8, 1.6), (1.6, 2.4), (2.4, float('inf')))
 
 _TRUTH_FIELDS = ('x', 'y', 'z', 'state', 'label', 'visible')
 
@@ -35,11 +37,14 @@ class OccupancyTruth:
         occupied: Voxels with something in them ``[X, Y, Z]``.
         visible: Voxels that a camera sees ``[X, Y, Z]``; only these are scored.
         ground: Occupied voxels of road, sidewalk or terrain ``[X, Y, Z]``.
+        labels: Class of each occupied voxel ``[X, Y, Z]`` uint8, an index into ``CLASS_NAMES``; 0
+            elsewhere. ``None`` where it is not known.
     """
 
     occupied: Voxels
     visible: Voxels
     ground: Voxels
+    labels: NDArray[np.uint8] | None = None
 
     @classmethod
     def from_points(cls, fields: Mapping[str, NDArray[Any]], grid: VoxelGrid) -> Self:
@@ -63,7 +68,10 @@ class OccupancyTruth:
             fields['label'], [CLASS_NAMES.index(name) for name in GROUND_CLASSES]
         )
         visible = inside & (fields['visible'] > 0)
-        return cls(*(_filled(grid, ijk[chosen]) for chosen in (occupied, visible, ground)))
+        labels = np.zeros(grid.shape, np.uint8)
+        labels[tuple(ijk[occupied].T)] = fields['label'][occupied]
+        filled = [_filled(grid, ijk[chosen]) for chosen in (occupied, visible, ground)]
+        return cls(filled[0], filled[1], filled[2], labels)
 
     @property
     def obstacles(self) -> Voxels:
@@ -88,6 +96,22 @@ def _filled(grid: VoxelGrid, ijk: NDArray[np.int64]) -> Voxels:
     voxels = np.zeros(grid.shape, bool)
     voxels[tuple(ijk.T)] = True
     return voxels
+
+
+def height_above_ground(ground: Voxels, grid: VoxelGrid) -> NDArray[np.float64]:
+    """Return how high the centre of each voxel is above the ground ``[X, Y, Z]`` in metres.
+
+    The ground ends with its highest voxel in a column; a column without ground has that of the
+    nearest one, and a grid without any that of the vehicle, z = 0.
+    """
+    z = grid.axis_centers(2)
+    if not ground.any():
+        return np.array(np.broadcast_to(z, grid.shape), np.float64)
+    top = grid.shape[2] - 1 - ground[:, :, ::-1].argmax(2)
+    has_ground = np.asarray(ground.any(2), bool)
+    _, nearest = distance_transform_edt(~has_ground, return_indices=True)
+    ground_m = z[top[tuple(nearest)]] + 0.5 * grid.voxel_size_m[2]
+    return np.asarray(z - ground_m[..., None], np.float64)
 
 
 def occupied_voxels(points: NDArray[np.float64], grid: VoxelGrid) -> Voxels:
@@ -155,9 +179,18 @@ class OccupancyScores:
     Args:
         grid: Grid of the predictions; rings are measured horizontally from the ego origin.
         rings_m: Inner and outer radius of each ring; they may overlap.
+        heights_m: Low and high end of each band of height above the true ground.
     """
 
-    def __init__(self, grid: VoxelGrid, rings_m: Sequence[tuple[float, float]] = RINGS_M) -> None:
+    def __init__(
+        self,
+        grid: VoxelGrid,
+        rings_m: Sequence[tuple[float, float]] = RINGS_M,
+        heights_m: Sequence[tuple[float, float]] = HEIGHTS_M,
+    ) -> None:
+        self._grid = grid
+        self._bands = {_ring_name(low, high): (low, high) for low, high in heights_m}
+        self._by_height = {name: Confusion() for name in self._bands}
         centers = grid.centers()
         distance_m = np.hypot(centers[..., 0], centers[..., 1])
         self._rings = {
@@ -178,9 +211,18 @@ class OccupancyScores:
             self._obstacles[name] += Confusion.of(
                 predicted, truth.obstacles, obstacle_domain & ring
             )
+        height_m = height_above_ground(truth.ground, self._grid)
+        for name, (low_m, high_m) in self._bands.items():
+            band = (height_m >= low_m) & (height_m < high_m)
+            self._by_height[name] += Confusion.of(
+                predicted, truth.obstacles, obstacle_domain & band
+            )
 
     def summary(self) -> dict[str, Any]:
-        """Return ``iou``, ``precision``, ``recall``, the same for obstacles, and by range."""
+        """Return ``iou``, ``precision``, ``recall``, the same for obstacles, by range and height.
+
+        By height there are obstacles alone.
+        """
         return {
             'moments': self.moments,
             **self._all[''].ratios(),
@@ -188,6 +230,10 @@ class OccupancyScores:
             'by_range': {
                 name: {**self._all[name].ratios(), 'obstacles': self._obstacles[name].ratios()}
                 for name in self._rings
+            },
+            'by_height': {
+                name: {'obstacles': confusion.ratios()}
+                for name, confusion in self._by_height.items()
             },
         }
 

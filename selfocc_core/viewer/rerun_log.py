@@ -9,10 +9,10 @@ import rerun as rr
 import rerun.blueprint as rrb
 from numpy.typing import NDArray
 
-from selfocc_core.bag_messages import stamp_ns_of
+from selfocc_core.bag_messages import decode_image, stamp_ns_of
 from selfocc_core.errors import SelfOccError
 from selfocc_core.evaluation.drive import Drive
-from selfocc_core.evaluation.moments import decode_image, image_messages
+from selfocc_core.evaluation.moments import image_messages
 from selfocc_core.evaluation.occupancy import occupied_voxels
 from selfocc_core.evaluation.recording import Recording
 from selfocc_core.files import temporary_sibling

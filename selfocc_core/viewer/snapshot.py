@@ -12,6 +12,7 @@ from selfocc_core.bag_messages import stamp_ns_of
 from selfocc_core.bags import BagReader
 from selfocc_core.cameras import Rig
 from selfocc_core.depth import DepthImage
+from selfocc_core.drive_topics import image_topic
 from selfocc_core.errors import SelfOccError
 from selfocc_core.evaluation.drive import Drive
 from selfocc_core.evaluation.moments import frames_near, of_frames
@@ -71,12 +72,9 @@ def image_stamps(drive: Drive) -> list[int]:
     Raises:
         SelfOccError: The drive has no images of it.
     """
-    topic = f'/camera/{drive.rig.names[0]}/image'
     with BagReader(drive.path) as bag:
-        stamps_ns = {stamp_ns_of(m.decode()) for m in bag.messages([topic, f'{topic}/compressed'])}
-    if not stamps_ns:
-        raise SelfOccError(f'bag {drive.path} has no messages on {topic}: record the cameras')
-    return sorted(stamps_ns)
+        messages = bag.messages([image_topic(bag, drive.rig.names[0])])
+        return sorted({stamp_ns_of(message.decode()) for message in messages})
 
 
 def voxel_states(moment: Snapshot, rig: Rig, grid: VoxelGrid) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from selfocc_core.evaluation.occupancy import (
     OccupancyScores,
     OccupancyTruth,
     flat_ground_occupancy,
+    height_above_ground,
     occupied_voxels,
 )
 from selfocc_core.voxels import VoxelGrid
@@ -103,6 +104,32 @@ def test_what_floats_above_the_ground_is_an_invented_obstacle():
     scores.add(predicted, scene())
     assert scores.summary()['obstacles']['precision'] == pytest.approx(2 / 3)
     assert scores.summary()['obstacles']['recall'] == 1.0
+
+
+def test_height_is_above_the_highest_ground_of_the_column_or_of_the_nearest():
+    ground = np.zeros(GRID.shape, bool)
+    ground[:6, :, 0] = True
+    ground[8, :, 1] = True
+    height_m = height_above_ground(ground, GRID)
+    np.testing.assert_allclose(height_m[0, 3], [-0.5, 0.5, 1.5, 2.5])
+    np.testing.assert_allclose(height_m[6, 3], [-0.5, 0.5, 1.5, 2.5])
+    for x in (7, 8, 11):
+        np.testing.assert_allclose(height_m[x, 3], [-1.5, -0.5, 0.5, 1.5])
+    nowhere = height_above_ground(np.zeros(GRID.shape, bool), GRID)
+    np.testing.assert_allclose(nowhere, GRID.centers()[..., 2])
+
+
+def test_obstacles_are_scored_by_height():
+    """One voxel above the ground, in the layers 2 and 3: half a metre and one and a half."""
+    scores, predicted = OccupancyScores(GRID), np.zeros(GRID.shape, bool)
+    predicted[6, 6, 2] = True
+    predicted[0, 0, 3] = True
+    scores.add(predicted, scene())
+    by_height = {name: s['obstacles'] for name, s in scores.summary()['by_height'].items()}
+    assert list(by_height) == ['0-0.8 m', '0.8-1.6 m', '1.6-2.4 m', '2.4+ m']
+    assert by_height['0-0.8 m'] == {'iou': 1.0, 'precision': 1.0, 'recall': 1.0}
+    assert by_height['0.8-1.6 m'] == {'iou': 0.0, 'precision': 0.0, 'recall': 0.0}
+    assert by_height['2.4+ m'] == {'iou': None, 'precision': None, 'recall': None}
 
 
 def test_flat_ground_is_everything_below_zero():

@@ -86,6 +86,16 @@ def test_trajectory_holds_its_ends_for_a_tenth_of_a_second_and_no_longer():
         trajectory.at(-200_000_000)
 
 
+def test_poses_are_known_between_two_that_are_near():
+    stamps_ns = np.array([0, 100, 400, 500], np.int64)
+    trajectory = Trajectory(stamps_ns, np.tile(np.eye(4), (4, 1, 1)))
+    asked = np.array([-1, 0, 50, 100, 101, 399, 400, 450, 500, 501])
+    known = trajectory.is_known(asked, longest_gap_ns=100)
+    assert known.tolist() == [False, True, True, True, False, False, True, True, True, False]
+    alone = Trajectory(stamps_ns[:1], np.eye(4)[None])
+    assert alone.is_known(np.array([0, 1]), 100).tolist() == [True, False]
+
+
 def test_trajectory_with_one_pose():
     assert Trajectory(np.array([5]), np.eye(4)[None]).at(7)[3, 3] == 1.0
 

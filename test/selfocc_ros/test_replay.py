@@ -10,9 +10,11 @@ import pytest
 pytest.importorskip('rclpy')
 from small_drive import OFFSETS_NS, PERIOD_NS, START_NS, small_rig, write_small_drive
 
+from selfocc_core import bag_messages
 from selfocc_core.bag_messages import decode_point_cloud, stamp_ns_of
-from selfocc_core.bags import BagReader
+from selfocc_core.bags import BagReader, BagWriter
 from selfocc_core.errors import SelfOccError
+from selfocc_ros.bag_player import _remapped
 from selfocc_ros.diagnostics import values_of
 from selfocc_ros.replay import _play, replay
 
@@ -84,3 +86,28 @@ def test_a_node_that_dies_is_reported_with_its_last_words(tmp_path, mock_model):
     with pytest.raises(SelfOccError, match='there is no model at'):
         replay(drive, small_rig(), missing, tmp_path / 'occupancy.mcap', tmp_path / 'node.log')
     assert not (tmp_path / 'occupancy.mcap').exists()
+
+
+@pytest.mark.parametrize(
+    ('images', 'heard'),
+    [
+        ('/camera/front/image/compressed', '/surround/input/front/image/compressed'),
+        ('/surround/input/front/image', '/surround/input/front/image'),
+        ('/car/front/image_raw', '/surround/input/front/image'),
+    ],
+)
+def test_a_drive_is_played_to_the_topics_of_the_node(tmp_path, images, heard):
+    camera, folder = small_rig()['front'], images.split('/image')[0]
+    picture = np.zeros((camera.height, camera.width, 3), np.uint8)
+    make = bag_messages.compressed_image if 'compressed' in images else bag_messages.raw_image
+    with BagWriter(tmp_path / 'drive.mcap') as bag:
+        bag.write(images, make(picture, 0, 'x'), 0)
+        bag.write(f'{folder}/camera_info', bag_messages.camera_info(camera, 0), 0)
+        pose = bag_messages.odometry('odom', np.eye(4), (0, 0, 0), (0, 0, 0), 0)
+        bag.write('/car/odometry', pose, 0)
+    with BagReader(tmp_path / 'drive.mcap') as bag:
+        assert _remapped(bag, ['front'], '/surround') == {
+            images: heard,
+            f'{folder}/camera_info': '/surround/input/front/camera_info',
+            '/car/odometry': '/surround/input/odometry',
+        }

@@ -10,7 +10,7 @@ import numpy as np
 
 from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.voxels import VoxelGrid
-from training.config import InputConfig, OutputConfig, Preset
+from training.config import InputConfig, OutputConfig, Preset, ValidationConfig
 from training.data.clip import Clip
 from training.grid import NodeGrid
 from training.presets import PRESETS
@@ -48,11 +48,11 @@ def small_preset() -> Preset:
     )
 
 
-def random_clip() -> Clip:
+def random_clip(seed: int = 0) -> Clip:
     """Random pixels along a straight drive."""
     poses = np.tile(np.eye(4), (9, 1, 1))
     poses[:, 0, 3] = 0.5 * np.arange(9)
-    images = np.random.default_rng(0).integers(0, 256, (9, 6, 32, 64, 3), np.uint8)
+    images = np.random.default_rng(seed).integers(0, 256, (9, 6, 32, 64, 3), np.uint8)
     projections = np.stack([camera.image_from_ego for camera in nuscenes_like_rig(64, 32)])
     return Clip(
         name='random',
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument('--steps', type=int, default=3)
     parser.add_argument('--save-every', type=int, default=1)
     parser.add_argument('--resume', action='store_true')
+    parser.add_argument('--held-out', type=int, default=0, help='samples of a held-out drive')
     parser.add_argument('--poison', type=int, help='number of a sample whose image is not finite')
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -105,6 +106,8 @@ def main() -> None:
             save_every=arguments.save_every,
             batch=arguments.batch,
             processes=processes,
+            held_out=[random_clip(7)] if arguments.held_out else [],
+            validation=ValidationConfig(samples=max(1, arguments.held_out)),
         )
         if arguments.resume:
             run.resume(Checkpoint.load(arguments.out / 'model.ckpt'))

@@ -49,12 +49,45 @@ def test_a_volume_that_looks_ahead_lies_ahead_of_the_vehicle():
     np.testing.assert_allclose(np.linalg.det(ego_from_volume), 1.0)
 
 
-def test_a_density_is_not_exported(small_preset):
-    method = PRESETS['method_tiny']
-    losses = replace(method.losses, eikonal=0.0, hessian=0.0)
-    density = replace(method, losses=losses, render=replace(method.render, weights='density'))
+def as_density(preset):
+    losses = replace(preset.losses, eikonal=0.0, hessian=0.0)
+    return replace(preset, losses=losses, render=replace(preset.render, weights='density'))
+
+
+def test_a_density_is_not_exported(small_preset, tmp_path):
+    preset = as_density(small_preset)
+    weights = SelfOcc(preset.model).state_dict()
+    Checkpoint(preset, 0, 0, 'none', 'none', weights, {}).save(tmp_path / 'model.ckpt')
     with pytest.raises(SelfOccError, match='density'):
-        DeployedModel(SelfOcc(density.model), density)
+        Export(tmp_path / 'model.ckpt', tmp_path / 'model.onnx').run()
+    assert not (tmp_path / 'model.onnx').exists()
+
+
+def test_the_level_of_a_density_is_minus_the_opacity_of_a_voxel(small_preset):
+    preset = as_density(small_preset)
+    deployed = DeployedModel(SelfOcc(preset.model), preset)
+    grid = preset.model.grid.subdivided_z(preset.model.decoder.subdivide_z)
+    values = torch.full(grid.node_positions().shape[:3], -0.02)
+    level = deployed._level(Field(values[None], grid))
+    density = np.log1p(np.exp(0.02 * preset.render.sharpness_end))
+    edge_m = preset.output.grid.voxel_size_m.min()
+    np.testing.assert_allclose(level, -(1 - np.exp(-density * edge_m)), rtol=1e-4)
+    assert preset.threshold == -preset.output.occupied_above_opacity
+
+
+@torch.no_grad()
+def test_the_depth_of_a_density_is_that_of_a_wall(small_preset):
+    """Both forms render a wall in the same place, since both are dense behind its face."""
+    depths = []
+    for preset in (small_preset, as_density(small_preset)):
+        deployed = DeployedModel(SelfOcc(preset.model), preset)
+        grid = preset.model.grid.subdivided_z(preset.model.decoder.subdivide_z)
+        wall = 9.0 - grid.node_positions()[..., 0]
+        projection = torch.from_numpy(example_inputs(6, 32, 64).image_from_ego)[:1]
+        depths.append(deployed._depth(Field(wall[None], grid), projection))
+    center = depths[0][0, 1:3, 3:5]
+    assert (center - 7.5).abs().max() < 3
+    torch.testing.assert_close(depths[1], depths[0], atol=2.0, rtol=0.1)
 
 
 def test_a_semantic_model_is_exported_with_its_classes(tmp_path):

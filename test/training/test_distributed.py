@@ -70,6 +70,23 @@ def test_two_processes_learn_what_one_does_with_twice_the_batch(tmp_path):
     assert float(two.model['backbone.bn1.running_mean'].abs().max()) > 0  # they are compared too
 
 
+def test_held_out_losses_are_the_same_under_one_process_and_two(tmp_path):
+    options = ['--steps', 2, '--held-out', 5]  # which two processes cannot share evenly
+    code, _, err = run(*TORCHRUN, SMALL_RUN, tmp_path / 'two', *options)
+    assert code == 0, err
+    alone(tmp_path / 'one', '--batch', 2, *options)
+    two, one = held_out_of(tmp_path / 'two'), held_out_of(tmp_path / 'one')
+    assert [record['step'] for record in two] == [1, 2]
+    for ours, theirs in zip(two, one, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
+    assert one[0]['held_out_total'] != one[1]['held_out_total']
+
+
+def held_out_of(folder):
+    records = [record for record in log_of(folder) if 'held_out_total' in record]
+    return [{k: v for k, v in record.items() if k != 'seconds'} for record in records]
+
+
 def test_a_failure_of_one_process_ends_both_and_another_number_of_them_goes_on(tmp_path):
     options = ['--steps', 4, '--save-every', 2]
     broken = tmp_path / 'broken'

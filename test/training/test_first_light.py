@@ -12,7 +12,7 @@ import torch
 from selfocc_core.backends import open_backend
 from selfocc_core.errors import SelfOccError
 from training.checkpoint import Checkpoint
-from training.data.bag import read_clip
+from training.data.bag import read_clips
 from training.export import Export, example_inputs
 from training.trainer import Trainer
 
@@ -46,7 +46,7 @@ def log_every_step(monkeypatch):
 
 
 def test_a_clip_has_images_and_poses(drive, small_preset):
-    clip = read_clip(drive, small_preset.model.input)
+    (clip,) = read_clips(drive, small_preset.model.input)
     assert clip.images.shape == (len(clip), 6, 32, 64, 3)
     assert len(clip) >= 7
     assert clip.driven_m()[-1] > 2.0
@@ -59,7 +59,7 @@ def test_a_clip_has_images_and_poses(drive, small_preset):
 
 def test_supervising_images_may_be_larger(drive, small_preset):
     config = replace(small_preset.model.input, supervision_height=36, supervision_width=72)
-    clip = read_clip(drive, config)
+    (clip,) = read_clips(drive, config)
     assert clip.images.shape[2:] == (32, 64, 3)
     assert clip.supervision_images.shape == (len(clip), 6, 36, 72, 3)
     # The same point lies at the same share of both images, which are cut at the top alone.
@@ -72,7 +72,7 @@ def test_supervising_images_may_be_larger(drive, small_preset):
 
 
 def test_training_descends_and_resumes_exactly(drive, small_preset, tmp_path, log_every_step):
-    clips = [read_clip(drive, small_preset.model.input)]
+    clips = read_clips(drive, small_preset.model.input)
     # With dropout, so that its random numbers must go on too.
     encoder = replace(small_preset.model.encoder, dropout=0.2)
     preset = short(replace(small_preset, model=replace(small_preset.model, encoder=encoder)), 6)
@@ -92,7 +92,7 @@ def test_training_descends_and_resumes_exactly(drive, small_preset, tmp_path, lo
 
 def test_export_writes_a_model_that_the_vehicle_can_load(drive, small_preset, tmp_path):
     preset = short(small_preset, 2)
-    clips = [read_clip(drive, preset.model.input)]
+    clips = read_clips(drive, preset.model.input)
     checkpoint = Trainer(preset, clips, tmp_path, seed=3, command='selfocc train').run()
     Export(checkpoint, tmp_path / 'model.onnx').run()
     backend = open_backend(tmp_path / 'model.onnx')
@@ -105,7 +105,7 @@ def test_export_writes_a_model_that_the_vehicle_can_load(drive, small_preset, tm
 
 
 def test_a_standing_vehicle_cannot_teach_depth(drive, small_preset, tmp_path):
-    clip = read_clip(drive, small_preset.model.input)
+    (clip,) = read_clips(drive, small_preset.model.input)
     still = replace(clip, world_from_ego=np.repeat(clip.world_from_ego[:1], len(clip), 0))
     with pytest.raises(SelfOccError, match='record while driving'):
         Trainer(small_preset, [still], tmp_path, seed=1)

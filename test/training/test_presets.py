@@ -13,7 +13,10 @@ NUSCENES = ('nuscenes_occ', 'nuscenes_occ_bev', 'nuscenes_novel_depth', 'nuscene
 
 
 def test_every_preset_is_there_under_its_name():
-    ours = {'selfocc-tiny', 'kitti_tiny', 'method_small', 'method_tiny'}
+    ours = {
+        'selfocc-tiny', 'selfocc-tiny-semantic', 'scenerf_like', 'kitti_tiny', 'method_small',
+        'method_tiny',
+    }  # fmt: skip
     assert set(PRESETS) == ours | set(KITTI) | set(NUSCENES)
     assert all(name == preset.name and preset.summary for name, preset in PRESETS.items())
 
@@ -73,7 +76,7 @@ def test_images_rays_and_channels(name, cameras, padded, supervision, rays, chan
         ('kitti_raw_depth', 'separate', (1, 0, 0.1, 0, 0, 0.01, 0), 'soft'),
         ('method_small', 'combined', (1, 0.1, 0.1, 0.01, 0, 0, 0.1), 'soft'),
         ('method_tiny', 'combined', (1, 0.1, 0.1, 0.01, 0, 0, 0.1), 'soft'),
-        ('selfocc-tiny', 'proposals', (1, 0.1, 0.1, 0.01, 0.003, 0, 0), 'nodes'),
+        ('selfocc-tiny', 'evidence', (1, 0.1, 0.1, 0.01, 0.003, 0, 0), 'nodes'),
     ],
 )
 def test_losses(name, form, weights, sparsity_form):

@@ -63,11 +63,12 @@ def test_pictures_change_nothing(preset, clip, tmp_path):
         assert torch.equal(value, before[name]), name
 
 
-def test_a_density_has_no_pictures(preset, clip):
-    losses = replace(preset.losses, photometric_form='combined', eikonal=0.0, hessian=0.0)
-    render = replace(preset.render, rays='lattice', weights='density')
-    density = replace(preset, render=render, losses=losses)
-    assert pictures_of(SelfOcc(density.model), density, None) == {}
+def test_a_density_has_pictures_too(preset, clip):
+    losses = replace(preset.losses, eikonal=0.0, hessian=0.0)
+    density = replace(preset, render=replace(preset.render, weights='density'), losses=losses)
+    view = Trainer(density, [clip], None, seed=1).sampler.draw(0).current
+    pictures = pictures_of(SelfOcc(density.model), density, view)
+    assert set(pictures) == {'depth', 'occupancy'}
 
 
 def test_what_a_killed_run_left_is_removed(preset, clip, tmp_path, monkeypatch):

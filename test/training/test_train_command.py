@@ -69,9 +69,14 @@ def test_without_a_preset_the_small_one_is_trained(ran):
 @pytest.mark.parametrize(
     ('arguments', 'sentence'),
     [
-        (['--preset', 'nope'], 'there is no preset "nope": choose selfocc-tiny, nuscenes_occ'),
+        (['--preset', 'nope'], 'there is no preset "nope": choose selfocc-tiny, '),
         (['--preset', 'nuscenes_occ'], 'never trains the stem of its backbone: give the weights'),
         ([], 'no drive to train on: give bags with --bags'),
+        (
+            ['--bags', 'a.mcap', '--validate', 'bag:b.mcap', 'bag:a.mcap'],
+            'a.mcap is trained on and held out: leave it out of --validate',
+        ),
+        (['--bags', 'a.mcap', '--validation.samples', '0'], 'must be at least 1'),
         (['--resume', '--backbone-weights', 'x.pth'], 'leave out --backbone-weights'),
         (['--config.temporal.current-share', '0.9'], 'add to at most 1'),
     ],
@@ -104,7 +109,7 @@ def test_backbone_weights_are_loaded(monkeypatch, tmp_path, small_preset):
             trained.append(self.model)
 
     monkeypatch.setattr('training.trainer.Trainer', FakeTrainer)
-    monkeypatch.setattr('training.data.bag.read_clip', lambda path, config: None)
+    monkeypatch.setattr('training.data.bag.read_clips', lambda *arguments: [])
     verb = Train(
         bags=[tmp_path / 'drive.mcap'],
         config=preset,
@@ -125,7 +130,7 @@ def test_backbone_weights_of_another_network_are_refused(monkeypatch, tmp_path, 
             self.model = SelfOcc(config.model)
 
     monkeypatch.setattr('training.trainer.Trainer', FakeTrainer)
-    monkeypatch.setattr('training.data.bag.read_clip', lambda path, config: None)
+    monkeypatch.setattr('training.data.bag.read_clips', lambda *arguments: [])
     with pytest.raises(SelfOccError, match='does not hold weights of this backbone'):
         Train(
             bags=[tmp_path / 'drive.mcap'],

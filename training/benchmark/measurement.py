@@ -14,7 +14,7 @@ from selfocc_core.files import sha256_of
 from selfocc_core.progress import track
 from training.benchmark.baselines import baselines
 from training.benchmark.predictions import ModelPredictor, Prediction
-from training.benchmark.recorded import RecordedWorld, read_world
+from training.benchmark.recorded import RecordedWorld, read_world, seen_by
 from training.benchmark.scores import Scores, WorldScores
 from training.benchmark.training_maps import TrainingMaps
 from training.benchmark.worlds import WorldSettings
@@ -43,12 +43,18 @@ class Measurement:
         models: Runtimes by name. The depth image of the first says which pixels are compared.
         maps: Maps of training worlds.
         settings: What the drives are.
+        cameras: Those that models get; none: all.
     """
 
     def __init__(
-        self, models: Mapping[str, Backend], maps: TrainingMaps, settings: WorldSettings
+        self,
+        models: Mapping[str, Backend],
+        maps: TrainingMaps,
+        settings: WorldSettings,
+        cameras: Sequence[str] = (),
     ) -> None:
         self._models, self._settings, self._grid = models, settings, settings.grid
+        self._cameras = cameras
         self._baselines = baselines(settings.rig(), self._grid, maps)
         self._lidar_m = ego_from_lidar()[:3, 3]
 
@@ -67,6 +73,7 @@ class Measurement:
         """Measure one drive."""
         recorded = read_world(path, self._grid)
         _check_rig(path, recorded, self._settings.rig())
+        recorded = seen_by(recorded, self._cameras, self._grid)
         predictors = {
             name: ModelPredictor(backend, recorded.rig, recorded.trajectory, self._grid)
             for name, backend in self._models.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from selfocc_core.evaluation.depth import closed_by_volume, project, sample_bili
 from selfocc_core.evaluation.occupancy import Voxels
 from selfocc_core.frames import FrameSet
 from selfocc_core.pipeline import OccupancyPipeline
+from selfocc_core.semantics import CLASS_NAMES
 from selfocc_core.transforms import Trajectory
 from selfocc_core.voxels import VoxelGrid, VoxelState
 from training.benchmark.views import lattice_rays
@@ -28,11 +29,14 @@ class Prediction:
         occupied: Occupied voxels ``[X, Y, Z]`` of the benchmark's grid.
         depth_m: Depth ``[h, w]`` at the compared pixels of each camera.
         covered: At which of these pixels ``[h, w]`` the prediction has a depth of its own.
+        labels: Class of the occupied voxels ``[X, Y, Z]`` uint8, an index into ``CLASS_NAMES``;
+            ``None`` of what knows no classes of the generated world.
     """
 
     occupied: Voxels
     depth_m: Mapping[str, NDArray[np.float64]]
     covered: Mapping[str, NDArray[np.bool_]]
+    labels: NDArray[np.uint8] | None = None
 
 
 class ModelPredictor:
@@ -62,18 +66,36 @@ class ModelPredictor:
         for name, image in result.depths.items():
             camera = self._pipeline.rig[name]
             depth_m[name], covered[name] = depth_on_lattice(image, camera, self._grid)
-        return Prediction(states == VoxelState.OCCUPIED, depth_m, covered)
+        labels = world_labels(result.labels, result.class_names)
+        if labels is not None:
+            labels = resampled(labels, result.grid, self._grid, outside=0)
+        return Prediction(states == VoxelState.OCCUPIED, depth_m, covered, labels)
+
+
+def world_labels(
+    labels: NDArray[np.uint8] | None, class_names: Sequence[str]
+) -> NDArray[np.uint8] | None:
+    """Return labels of named classes as indices into ``CLASS_NAMES``.
+
+    ``None`` without labels, or if a class is none of the generated world.
+    """
+    if labels is None or not set(class_names) <= set(CLASS_NAMES):
+        return None
+    return np.array([CLASS_NAMES.index(name) for name in class_names], np.uint8)[labels]
 
 
 def resampled(
-    states: NDArray[np.uint8], source: VoxelGrid, target: VoxelGrid
+    states: NDArray[np.uint8],
+    source: VoxelGrid,
+    target: VoxelGrid,
+    outside: int = VoxelState.UNKNOWN,
 ) -> NDArray[np.uint8]:
     """Return the states at the voxel centres of another grid; unknown outside of the source."""
     if source == target:
         return states
     ijk, inside = source.indices(target.centers())
     found = states[tuple(np.moveaxis(ijk, -1, 0))]
-    return np.asarray(np.where(inside, found, VoxelState.UNKNOWN), np.uint8)
+    return np.asarray(np.where(inside, found, outside), np.uint8)
 
 
 def depth_on_lattice(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from selfocc_core.bag_messages import decode_float, decode_mono, stamp_ns_of
 from selfocc_core.bags import BagReader
@@ -12,6 +14,7 @@ from selfocc_core.cameras import Rig
 from selfocc_core.errors import SelfOccError
 from selfocc_core.evaluation.drive import Drive, read_drive
 from selfocc_core.evaluation.moments import frames_near
+from selfocc_core.evaluation.occupancy import Voxels
 from selfocc_core.evaluation.truth import VOXELS_TOPIC, occupancy_truths
 from selfocc_core.frames import FrameSet
 from selfocc_core.transforms import Trajectory
@@ -65,6 +68,37 @@ def read_world(path: Path, grid: VoxelGrid) -> RecordedWorld:
         for stamp_ns, of_moment in frames.items()
     )
     return RecordedWorld(drive.rig, drive.trajectory, moments)
+
+
+def seen_by(world: RecordedWorld, cameras: Sequence[str], grid: VoxelGrid) -> RecordedWorld:
+    """Return what some of the cameras see of a world; without names the world as it is.
+
+    Voxels count that are visible to the rig and lie in the image of one of these cameras, for the
+    vehicle at rest.
+
+    Raises:
+        SelfOccError: The rig has no such camera.
+    """
+    if not cameras:
+        return world
+    unknown = set(cameras) - set(world.rig.names)
+    if unknown:
+        raise SelfOccError(
+            f'the worlds have no camera "{min(unknown)}": choose {", ".join(world.rig.names)}'
+        )
+    rig = Rig(tuple(camera for camera in world.rig if camera.name in cameras))
+    in_image = np.zeros(grid.shape, bool)
+    for camera in rig:
+        in_image |= grid.visible_from(camera.image_from_ego[None], (camera.height, camera.width))
+    return replace(world, rig=rig, moments=tuple(_seen(m, rig, in_image) for m in world.moments))
+
+
+def _seen(moment: Moment, rig: Rig, in_image: Voxels) -> Moment:
+    frames = {name: f for name, f in moment.frame_set.frames.items() if name in rig.names}
+    views = {name: view for name, view in moment.truth.views.items() if name in rig.names}
+    occupancy = moment.truth.occupancy
+    occupancy = replace(occupancy, visible=np.asarray(occupancy.visible & in_image, bool))
+    return Moment(replace(moment.frame_set, frames=frames), Truth(occupancy, views))
 
 
 def _views(drive: Drive) -> Iterator[tuple[tuple[str, int], TrueView]]:

@@ -36,6 +36,10 @@ PROTOCOL = {
     'voxel above and below these. Ranges are horizontal distances from the ego origin.',
     'f_score_0_8m': 'Harmonic mean of precision and recall of obstacle voxels whose centre has '
     f'one of the other side within {TOLERANCE_M:g} m.',
+    'semantics': 'IoU of each class in voxels that a camera sees, for models with classes of the '
+    'generated world. miou is the mean over the classes that are true or predicted in a world, in '
+    'three conventions: all, without_others (without "other") and without_others_and_other_flat '
+    '(the same, as the generated world has no other flat ground).',
     'ray_iou': 'RayIoU (SparseOcc, arXiv 2312.17118) without classes, from the LiDAR of the rig, '
     f'mean over first hits within {", ".join(f"{t:g}" for t in THRESHOLDS_M)} m; rays whose true '
     'first hit is a voxel that a camera sees.',

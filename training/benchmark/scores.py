@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from selfocc_core.cameras import Rig
 from selfocc_core.evaluation.depth import FARTHEST_M, NEAREST_M, depth_errors
 from selfocc_core.evaluation.f_score import FScore
-from selfocc_core.evaluation.occupancy import GROUND_CLASSES, RINGS_M, OccupancyScores
+from selfocc_core.evaluation.occupancy import (
+    GROUND_CLASSES,
+    RINGS_M,
+    OccupancyScores,
+    OccupancyTruth,
+)
 from selfocc_core.evaluation.ray_iou import RayIou, TrueHits
+from selfocc_core.evaluation.semantic_iou import SemanticClasses, SemanticIou
 from selfocc_core.semantics import CLASS_NAMES
 from selfocc_core.voxels import VoxelGrid
 from training.benchmark.predictions import Prediction
@@ -24,6 +30,9 @@ NEAR_M = 12.8
 DEPTH_METRICS = ('abs_rel', 'delta1', 'median_rel', 'rmse')
 REGIONS = ('in_volume', 'above_ground', 'everywhere')
 MINIMUM_PIXELS = 10
+
+# The generated world has a class for what is nothing else, and no flat ground without a class.
+SEMANTIC_CLASSES = SemanticClasses(CLASS_NAMES[1:], others='other')
 
 _GROUND = [CLASS_NAMES.index(name) for name in GROUND_CLASSES]
 
@@ -41,6 +50,7 @@ class WorldScores:
         self._occupancy = OccupancyScores(grid, (*RINGS_M, (0.0, NEAR_M)))
         self._f_score, self._ray_iou = FScore(grid), RayIou()
         self._depth: dict[str, list[dict[str, float]]] = {region: [] for region in REGIONS}
+        self._semantics: SemanticIou | None = None
 
     def add(
         self,
@@ -60,6 +70,7 @@ class WorldScores:
         self._occupancy.add(prediction.occupied, truth.occupancy)
         self._f_score.add(prediction.occupied, truth.occupancy)
         self._ray_iou.add(prediction.occupied, hits)
+        self._add_semantics(prediction, truth.occupancy)
         for name in prediction.depth_m.keys() & truth.views.keys() & covered.keys():
             view = truth.views[name]
             for region, chosen in self._regions(name, view).items():
@@ -69,6 +80,19 @@ class WorldScores:
                     self._depth[region].append(
                         image_errors(prediction.depth_m[name][mask], true_m)
                     )
+
+    def _add_semantics(self, prediction: Prediction, truth: OccupancyTruth) -> None:
+        if prediction.labels is None or truth.labels is None:
+            return
+        if self._semantics is None:
+            self._semantics = SemanticIou(SEMANTIC_CLASSES)
+        self._semantics.add(
+            prediction.labels - np.uint8(1),  # without the first, free space
+            prediction.occupied,
+            truth.labels - np.uint8(1),
+            truth.occupied,
+            truth.visible,
+        )
 
     def _regions(self, camera: str, view: TrueView) -> dict[str, NDArray[np.bool_]]:
         everywhere = (view.depth_m >= NEAREST_M) & (view.depth_m <= FARTHEST_M)
@@ -92,6 +116,11 @@ class WorldScores:
                 'f_score_0_8m': self._f_score.value(),
                 **self._ray_iou.values(),
                 'by_range': {name: _ious(ring) for name, ring in occupancy['by_range'].items()},
+                'by_height': {
+                    name: {f'{k}_obstacles': value for k, value in band['obstacles'].items()}
+                    for name, band in occupancy['by_height'].items()
+                },
+                **({'semantics': self._semantics.summary()} if self._semantics else {}),
             },
         }
 

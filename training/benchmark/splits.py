@@ -13,6 +13,9 @@ SPLITS = {
     'test': range(3000, 3020),  # for reported numbers only, never for a choice
 }
 
+# Training worlds whose truth may choose a threshold (``selfocc benchmark --calibrate``).
+CALIBRATION_SEEDS = '1000-1005'
+
 _RANGE = re.compile(r'(\d{1,9})(?:-(\d{1,9}))?')
 _MAX_WORLDS = 1000
 

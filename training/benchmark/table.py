@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from training.benchmark.scores import NEAR_M
+from training.benchmark.scores import NEAR_M, SEMANTIC_CLASSES
 
 _NARROWEST = 118
 
@@ -22,6 +22,11 @@ _DEPTH = {
     'RMSE m ↓': ('rmse',),
     'δ<1.25, above ground ↑': ('above_ground', 'delta1'),
     'median, above ground ↓': ('above_ground', 'median_rel'),
+}
+_SEMANTICS = {
+    'mIoU, all classes ↑': ('semantics', 'miou', 'all'),
+    'mIoU without "other" ↑': ('semantics', 'miou', 'without_others'),
+    **{name: ('semantics', 'per_class', name) for name in SEMANTIC_CLASSES.names},
 }
 _OCCUPANCY = {
     'IoU ↑': ('iou',),
@@ -42,16 +47,25 @@ def print_tables(result: Mapping[str, Any]) -> None:
     for title, kind, columns in (
         ('Depth within the volume', 'depth', _DEPTH),
         ('Occupancy of visible voxels', 'occupancy', _OCCUPANCY),
+        ('Classes of visible voxels, IoU', 'occupancy', _SEMANTICS),
     ):
+        shown = {n: s for n, s in rows.items() if _has(s[kind], columns)}
+        if not shown:
+            continue
         table = Table(title=f'{title}: {worlds}', title_justify='left')
         table.add_column(no_wrap=True)
         for column in columns:
             table.add_column(column, justify='right')
-        for name, scores in rows.items():
+        for name, scores in shown.items():
             spread = scores['standard_deviation'][kind]
             cells = [_cell(_at(scores[kind], p), _at(spread, p)) for p in columns.values()]
             table.add_row(name, *cells)
         console.print(table)
+
+
+def _has(scores: Any, columns: Mapping[str, tuple[str, ...]]) -> bool:
+    """Return whether scores have what the columns show."""
+    return all(path[0] in scores for path in columns.values())
 
 
 def _at(scores: Any, path: tuple[str, ...]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,19 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __getitem__(self, part: slice) -> Clip:
+        """Return a part of the clip; its images are views."""
+        labels = self.supervision_labels
+        return replace(
+            self,
+            stamps_ns=self.stamps_ns[part],
+            images=self.images[part],
+            supervision_images=self.supervision_images[part],
+            world_from_ego=self.world_from_ego[part],
+            world_from_ego_at_shutter=self.world_from_ego_at_shutter[part],
+            supervision_labels=None if labels is None else labels[part],
+        )
 
     def image_from_ego(self, frame: int, reference: int) -> NDArray[np.float32]:
         """Return how points of the ego frame at ``reference`` appear in the images of ``frame``.

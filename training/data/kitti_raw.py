@@ -25,6 +25,7 @@ from selfocc_core.transforms import Trajectory, Transform, invert
 from training.config import InputConfig
 from training.data import video
 from training.data.clip import Clip
+from training.data.kept_video import VideoCache
 from training.data.kitti import (
     LIDAR_FROM_EGO,
     CalibrationFile,
@@ -33,6 +34,7 @@ from training.data.kitti import (
     image_file,
     read_poses,
 )
+from training.data.labels import LabelSource
 from training.data.video import Video
 
 _EARTH_RADIUS_M = 6_378_137.0
@@ -41,7 +43,12 @@ _LONGEST_POSE_GAP_NS = 500_000_000
 
 
 def read_clips(
-    drive: Path, config: InputConfig, frames: str = ':', poses: str | None = None
+    drive: Path,
+    config: InputConfig,
+    frames: str = ':',
+    poses: str | None = None,
+    labels: LabelSource | None = None,
+    cache: VideoCache | None = None,
 ) -> list[Clip]:
     """Read a drive.
 
@@ -53,6 +60,8 @@ def read_clips(
         frames: ``first:end``, the end not included.
         poses: File of poses of rectified camera 0, 12 numbers a line, a line for each frame of
             the drive; relative to the drive. ``oxts`` by default.
+        labels: Pseudo-labels, if there are any.
+        cache: Where the decoded video is kept; in memory by default.
 
     Raises:
         SelfOccError: A file is missing or damaged, or the drive is too short.
@@ -76,6 +85,7 @@ def read_clips(
     return video.read_clips(
         Video(
             name=f'KITTI drive {drive.name}',
+            drive=drive.name,
             rig=Rig((calibration.camera(*size),)),
             stamps_ns=stamps_ns[numbers],
             files=tuple((image_file(drive / 'image_02/data', f'{n:010d}'),) for n in numbers),
@@ -83,6 +93,8 @@ def read_clips(
             world_from_ego_at_shutter=world_from_ego[numbers, None],
         ),
         config,
+        labels,
+        cache,
     )
 
 
@@ -122,15 +134,8 @@ def _read_stamps_ns(path: Path) -> NDArray[np.int64]:
 def _poses_of_oxts(drive: Path, stamps_ns: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return ``world_from_ego`` ``[T, 4, 4]`` at the stamps, NaN where nobody knows it."""
     trajectory = _trajectory_of_oxts(drive)
-    known_ns = trajectory.stamps_ns
-    after = np.searchsorted(known_ns, stamps_ns).clip(1, len(known_ns) - 1)
     poses = np.full((len(stamps_ns), 4, 4), np.nan)
-    is_known = (
-        (known_ns[after - 1] <= stamps_ns)
-        & (stamps_ns <= known_ns[after])
-        & (known_ns[after] - known_ns[after - 1] <= _LONGEST_POSE_GAP_NS)
-    )
-    for n in np.flatnonzero(is_known):
+    for n in np.flatnonzero(trajectory.is_known(stamps_ns, _LONGEST_POSE_GAP_NS)):
         poses[n] = trajectory.at(int(stamps_ns[n]))
     return poses
 

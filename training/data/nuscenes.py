@@ -26,6 +26,8 @@ from selfocc_core.errors import SelfOccError
 from training.config import InputConfig
 from training.data import video
 from training.data.clip import Clip
+from training.data.kept_video import VideoCache
+from training.data.labels import LabelSource
 from training.data.video import Video
 
 CHANNELS = (
@@ -43,7 +45,13 @@ _TOLERANCE_NS = 45_000_000
 FrameSetRows = tuple[Row, ...]
 
 
-def read_clips(root: Path, config: InputConfig, scenes: str = '') -> list[Clip]:
+def read_clips(
+    root: Path,
+    config: InputConfig,
+    scenes: str = '',
+    labels: LabelSource | None = None,
+    cache: VideoCache | None = None,
+) -> list[Clip]:
     """Read scenes of a tree.
 
     Frame sets that lack a camera are left out, and sweeps that are not unpacked.
@@ -53,6 +61,8 @@ def read_clips(root: Path, config: InputConfig, scenes: str = '') -> list[Clip]:
         config: Images that the network takes; of six cameras the first ``cameras`` in the order
             of ``CHANNELS``.
         scenes: Names with ``+`` between them; all by default.
+        labels: Pseudo-labels, if there are any.
+        cache: Where the decoded video is kept; in memory by default.
 
     Raises:
         SelfOccError: A table or file is missing or malformed, or there is no such scene.
@@ -70,7 +80,7 @@ def read_clips(root: Path, config: InputConfig, scenes: str = '') -> list[Clip]:
         ) from error
     if not videos:
         raise SelfOccError(f'the nuScenes tree {root} has no scene: unpack it again')
-    return [clip for v in videos for clip in video.read_clips(v, config)]
+    return [clip for v in videos for clip in video.read_clips(v, config, labels, cache)]
 
 
 def _rows_by_scene(tables: NuScenesTables, scenes: Set[str]) -> dict[str, dict[str, list[Row]]]:
@@ -105,6 +115,7 @@ def _video(
     ).reshape(-1, len(channels), 4, 4)
     return Video(
         name=f'nuScenes {scene["name"]}',
+        drive=str(scene['name']),
         rig=Rig(tuple(camera_of(tables, rows[c][0], camera_name(c)) for c in channels)),
         stamps_ns=np.array([stamp_ns_of(s[0]) for s in sets], np.int64),
         files=tuple(tuple(tables.file(row) for row in s) for s in sets),

@@ -118,8 +118,8 @@ class Sampler:
         ]
         if not self.frames:
             raise SelfOccError(
-                f'no frame of the video has earlier and later frames {config.nearest_m} m away: '
-                'record while driving'
+                f'no frame of {_names(clips)} has earlier and later frames {config.nearest_m} m '
+                'away: record while driving'
             )
         self.frames_by_side = {_CURRENT: self.frames} if config.both_anchors else self._by_side()
 
@@ -278,6 +278,11 @@ class Sampler:
             [transform_points(reference_from_ego[w], p) for w, p in zip(which, body, strict=True)]
         )
         return torch.from_numpy(points.astype(np.float32))
+
+
+def _names(clips: Sequence[Clip]) -> str:
+    names = [*dict.fromkeys(clip.name for clip in clips)]
+    return ', '.join(names[:3]) + (f' and {len(names) - 3} others' if len(names) > 3 else '')
 
 
 def _input_view(clip: Clip, frame: int) -> View:

@@ -17,6 +17,7 @@ from selfocc_core.files import read_text
 from training.config import InputConfig
 from training.data import video
 from training.data.clip import Clip
+from training.data.kept_video import VideoCache
 from training.data.kitti import (
     CalibrationFile,
     KittiCalibration,
@@ -24,11 +25,17 @@ from training.data.kitti import (
     image_file,
     read_poses,
 )
+from training.data.labels import LabelSource
 from training.data.video import Video, read_image
 
 
 def read_clips(
-    sequence: Path, config: InputConfig, frames: str = ':', poses: str = 'poses.txt'
+    sequence: Path,
+    config: InputConfig,
+    frames: str = ':',
+    poses: str = 'poses.txt',
+    labels: LabelSource | None = None,
+    cache: VideoCache | None = None,
 ) -> list[Clip]:
     """Read a sequence.
 
@@ -37,6 +44,8 @@ def read_clips(
         config: Images that the network takes.
         frames: ``first:end``, the end not included.
         poses: File of poses of rectified camera 0, 12 numbers a line; relative to the sequence.
+        labels: Pseudo-labels, if there are any.
+        cache: Where the decoded video is kept; in memory by default.
 
     Raises:
         SelfOccError: A file is missing or damaged, or the sequence is too short.
@@ -51,6 +60,7 @@ def read_clips(
     return video.read_clips(
         Video(
             name=f'SemanticKITTI sequence {sequence.absolute().name}',
+            drive=sequence.absolute().name,
             rig=Rig((calibration.camera(width, height),)),
             stamps_ns=stamps_ns[numbers],
             files=tuple((path,) for path in files),
@@ -58,6 +68,8 @@ def read_clips(
             world_from_ego_at_shutter=world_from_ego[:, None],
         ),
         config,
+        labels,
+        cache,
     )
 
 

@@ -12,12 +12,15 @@ from training.config import InputConfig
 
 if TYPE_CHECKING:
     from training.data.clip import Clip
+    from training.data.kept_video import VideoCache
+    from training.data.labels import LabelSource
 
+_LABEL_OPTIONS = ('labels', 'labeller')
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
-    'bag': (),
-    'kitti-raw': ('frames', 'poses'),
-    'semantic-kitti': ('frames', 'poses'),
-    'nuscenes': ('scenes',),
+    'bag': _LABEL_OPTIONS,
+    'kitti-raw': ('frames', 'poses', *_LABEL_OPTIONS),
+    'semantic-kitti': ('frames', 'poses', *_LABEL_OPTIONS),
+    'nuscenes': ('scenes', *_LABEL_OPTIONS),
 }
 
 DATA_HELP = '\n'.join(
@@ -30,6 +33,11 @@ DATA_HELP = '\n'.join(
         'semantic-kitti:SEQUENCE: a folder such as sequences/00, or a folder with such folders. '
         'frames, poses: as above.',
         'nuscenes:ROOT: a tree with v1.0-* in it. scenes=scene-0061+scene-0103: these scenes.',
+        'All formats: labels=DIR: pseudo-labels, DIR/<drive>/<camera>/<image>.png with 8-bit grey '
+        'values, the number of the class or 255 for nothing; drive: bag without .mcap, folder or '
+        'scene; image: stamp in nanoseconds, or name of the image file.',
+        'labels=DIR,labeller=package.module:factory: those that DIR lacks are made by a labeller '
+        '(runs this Python code), such as training.data.clipseg:clipseg, and kept in DIR.',
     )
 )
 
@@ -76,9 +84,8 @@ def parse_source(text: str) -> Source:
 
 
 def _known(format_name: str) -> str:
-    return (
-        f'it has {" and ".join(_OPTIONS[format_name])}' if _OPTIONS[format_name] else 'it has none'
-    )
+    *others, last = _OPTIONS[format_name]
+    return f'it has {", ".join(others)} and {last}'
 
 
 def drives_of(source: Source) -> list[Source]:
@@ -99,22 +106,56 @@ def drives_of(source: Source) -> list[Source]:
     return [Source(source.format, p, source.options) for p in paths]
 
 
-def read_clips(source: Source, config: InputConfig) -> list[Clip]:
+def read_clips(
+    source: Source,
+    config: InputConfig,
+    class_names: tuple[str, ...] = (),
+    cache: VideoCache | None = None,
+) -> list[Clip]:
     """Read a drive.
+
+    Args:
+        source: Where it lies, and its options.
+        config: Images that the network takes.
+        class_names: Classes of the network, in the order of their labels.
+        cache: Where decoded video is kept; in memory by default.
 
     Raises:
         SelfOccError: It cannot be trained on.
     """
     from training.data import bag, kitti_raw, nuscenes, semantic_kitti
 
+    labels = _labels_of(source, class_names)
     if source.format == 'bag':
-        return [bag.read_clip(source.path, config)]
+        return bag.read_clips(source.path, config, labels, cache)
     readers: Mapping[str, Callable[..., list[Clip]]] = {
         'kitti-raw': kitti_raw.read_clips,
         'semantic-kitti': semantic_kitti.read_clips,
         'nuscenes': nuscenes.read_clips,
     }
-    return readers[source.format](source.path, config, **source.options)
+    options = {k: value for k, value in source.options.items() if k not in _LABEL_OPTIONS}
+    return readers[source.format](source.path, config, labels=labels, cache=cache, **options)
+
+
+def _labels_of(source: Source, class_names: tuple[str, ...]) -> LabelSource | None:
+    from training.data.labeller import load_labeller
+    from training.data.labels import LabelFolder, LabelSource
+
+    folder, entry = (source.options.get(name) for name in _LABEL_OPTIONS)
+    if folder is None and entry is None:
+        return None
+    if folder is None:
+        raise SelfOccError(
+            f'labeller={entry} has no place for its labels: add labels=DIR, a folder that keeps '
+            'them for the next run'
+        )
+    if not class_names:
+        raise SelfOccError(
+            f'there are labels in {folder} but the preset has no classes: choose '
+            '--preset selfocc-tiny-semantic, or give --config.model.decoder.class-names'
+        )
+    labeller = None if entry is None else load_labeller(entry, class_names)
+    return LabelSource(LabelFolder(Path(folder), class_names), labeller)
 
 
 def _bags(path: Path) -> list[Path]:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from selfocc_core.cameras import Rig
 from selfocc_core.errors import SelfOccError
 from selfocc_core.frames import Image
+from selfocc_core.image_decoding import decode_image_file
 from training.config import InputConfig
+from training.data.assembly import Labelling, Moment, clips_of
 from training.data.clip import Clip
+from training.data.kept_video import VideoCache, facts_of
+from training.data.labels import ImageName, LabelSource
 from training.data.network_images import NetworkImages
 
-_MAX_IMAGE_BYTES, _MAX_IMAGE_PIXELS = 64 * 2**20, 64 * 10**6
-# Of a file that was written to its end: where decoders accept half an image, we do not.
-_ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}
-_LONGEST_GAP_NS = 1_000_000_000
-_FASTEST_M_S = 70.0
-_LEAST_FRAMES = 3
+_MAX_IMAGE_BYTES = 64 * 2**20
+_AHEAD = 16
+
+Item = TypeVar('Item')
+Result = TypeVar('Result')
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +37,7 @@ class Video:
 
     Attributes:
         name: Where it comes from.
+        drive: Name of the drive, under which its labels lie.
         rig: The cameras.
         stamps_ns: Reference stamps ``[T]``, increasing.
         files: Image of each camera, for each frame set.
@@ -40,6 +46,7 @@ class Video:
     """
 
     name: str
+    drive: str
     rig: Rig
     stamps_ns: NDArray[np.int64]
     files: tuple[tuple[Path, ...], ...]
@@ -47,12 +54,24 @@ class Video:
     world_from_ego_at_shutter: NDArray[np.float64]
 
 
-def read_clips(video: Video, config: InputConfig) -> list[Clip]:
-    """Decode a video: one clip for each part without a gap in time or a jump of the pose.
+def read_clips(
+    video: Video,
+    config: InputConfig,
+    labels: LabelSource | None = None,
+    cache: VideoCache | None = None,
+) -> list[Clip]:
+    """Decode a video: a clip for each part without a gap, a jump of the pose or of the exposure.
+
+    Args:
+        video: Where its images lie.
+        config: Images that the network takes.
+        labels: Pseudo-labels, if there are any.
+        cache: Where the decoded video is kept; in memory by default.
 
     Raises:
         SelfOccError: It has another number of cameras than the network, no three frame sets in
-            a row, a pose that is not finite, or an image that is damaged or of the wrong size.
+            a row, a pose that is not finite, an image that is damaged or of the wrong size, or
+            labels that are missing or wrong.
     """
     if len(video.rig) != config.cameras:
         raise SelfOccError(
@@ -61,48 +80,60 @@ def read_clips(video: Video, config: InputConfig) -> list[Clip]:
         )
     if not np.isfinite(video.world_from_ego_at_shutter).all():
         raise SelfOccError(f'{video.name} has poses that are not finite numbers: mend its poses')
-    parts = [part for part in _continuous_parts(video) if len(part) >= _LEAST_FRAMES]
-    if not parts:
-        raise SelfOccError(
-            f'{video.name} has no {_LEAST_FRAMES} frames in a row with images and poses '
-            f'({len(video.stamps_ns)} in all): training needs a longer piece'
-        )
-    return [_clip(video, part, config) for part in parts]
-
-
-def _continuous_parts(video: Video) -> list[NDArray[np.intp]]:
-    steps_ns = np.diff(video.stamps_ns)
-    steps_m = np.linalg.norm(np.diff(video.world_from_ego[:, :3, 3], axis=0), axis=1)
-    breaks = (steps_ns > _LONGEST_GAP_NS) | (steps_m > _FASTEST_M_S * 1e-9 * steps_ns)
-    return np.split(np.arange(len(video.stamps_ns)), np.flatnonzero(breaks) + 1)
-
-
-def _clip(video: Video, part: NDArray[np.intp], config: InputConfig) -> Clip:
     cameras = [NetworkImages(camera, config) for camera in video.rig]
+    labelling, entry = None, None
+    if labels is not None:
+        labelling = Labelling(labels, video.drive, lambda wanted: _images(video, wanted))
+    if cache is not None:
+        entry = cache.entry('video', *_facts(video), config)
+    return clips_of(video.name, cameras, _moments(video, cameras), labelling, entry)
+
+
+def _facts(video: Video) -> tuple[object, ...]:
+    """Return all that the decoded video is made of."""
+    arrays = video.stamps_ns, video.world_from_ego, video.world_from_ego_at_shutter
+    files = facts_of(path for files in video.files for path in files)
+    return video.rig.content_hash, [array.tobytes() for array in arrays], files
+
+
+def _moments(video: Video, cameras: Sequence[NetworkImages]) -> Iterator[Moment]:
+    """Yield the moments in order; images are decoded some ahead, in threads."""
+
+    def read(files: tuple[Path, ...]) -> list[tuple[Image, Image]]:
+        return [read_images(*pair) for pair in zip(files, cameras, strict=True)]
+
     # Decoding leaves the interpreter to others, so threads are enough.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pairs = list(
-            pool.map(
-                lambda files: [read_images(*pair) for pair in zip(files, cameras, strict=True)],
-                [video.files[frame] for frame in part],
+        for index, images in enumerate(mapped_ahead(pool, read, video.files)):
+            yield Moment(
+                int(video.stamps_ns[index]),
+                video.world_from_ego[index],
+                video.world_from_ego_at_shutter[index],
+                images,
+                [path.stem for path in video.files[index]],
             )
-        )
-    images = np.stack([[input_image for input_image, _ in frame] for frame in pairs])
-    supervision_images = (
-        images
-        if cameras[0].are_equal
-        else np.stack([[supervision for _, supervision in frame] for frame in pairs])
-    )
-    return Clip(
-        name=video.name,
-        stamps_ns=video.stamps_ns[part],
-        images=images,
-        supervision_images=supervision_images,
-        input_from_ego=np.stack([c.input.input_from_ego for c in cameras]),
-        supervision_from_ego=np.stack([c.supervision.input_from_ego for c in cameras]),
-        world_from_ego=video.world_from_ego[part],
-        world_from_ego_at_shutter=video.world_from_ego_at_shutter[part],
-    )
+
+
+def _images(video: Video, wanted: Collection[ImageName]) -> Iterator[tuple[ImageName, Image]]:
+    """Yield images as the cameras took them."""
+    for files in video.files:
+        for camera, path in zip(video.rig, files, strict=True):
+            name = ImageName(video.drive, camera.name, path.stem)
+            if name in wanted:
+                yield name, read_image(path)
+
+
+def mapped_ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """Yield the results of some work in order; ``_AHEAD`` are made before they are asked for."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def read_images(path: Path, make: NetworkImages) -> tuple[Image, Image]:
@@ -133,22 +164,9 @@ def read_image(path: Path) -> Image:
         data = path.read_bytes()
     except OSError as error:
         raise SelfOccError(f'cannot read image {path}: {error.strerror}') from error
-    decoded = _decode(data)
-    if decoded is None or decoded.shape[0] * decoded.shape[1] > _MAX_IMAGE_PIXELS:
+    decoded = decode_image_file(np.frombuffer(data, np.uint8))
+    if decoded is None:
         raise SelfOccError(
             f'image {path} ({len(data)} bytes) is damaged: unpack it again, or leave it out'
         )
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _decode(data: bytes) -> NDArray[np.uint8] | None:
-    end = _ENDS.get(data[:2])
-    if end is None or end not in data[-4096:]:
-        return None
-    try:
-        decoded: NDArray[np.uint8] | None = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        )
-    except cv2.error:
-        return None
     return decoded

@@ -1,8 +1,8 @@
 """MVS-embedded photometric loss of the small presets (after paper section 3.3).
 
-Like ``photometric``, but for single random pixels rather than a lattice: the structural part
-compares 3x3 neighbourhoods of full-resolution images, at every sample, and proposals beyond the
-volume compete with those in it.
+Like ``photometric``, but for single random pixels rather than a lattice: ``matching`` compares
+neighbourhoods of several sizes at every sample, and proposals beyond the volume compete with
+those in it.
 
 Not the rendered depth is warped but every sample of the ray: each sample proposes a depth, the
 images judge it, and the rendering weights are moved to the proposals that explain the video.
@@ -17,74 +17,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.losses.matching import UNSEEN, Appearance, Target, dissimilarity
 from training.rendering.edge_render import EdgeRendering
 
-L1_SHARE, STRUCTURE_SHARE = 2.0, 0.5
-INVALID = 1e3
+# Rays of which less is judged say little of the field.
+_LEAST_JUDGED = 0.3
+# Evidence that a ray has at least, relative to the best: what matches best may be wrong.
+_OUTLIER = 1e-3
 
 
-class Descriptor(NamedTuple):
-    """What pixels are compared by.
+class Source(NamedTuple):
+    """The images of a moment that pixels are looked for in.
 
     Attributes:
-        maps: ``[N, 12, H, W]``: colour in 0..1, then the 3x3 neighbourhood of the grey value
-            with mean and norm removed, so that a dot product is their correlation.
+        appearance: The images.
+        cameras: Which of them each ray looks into ``[R]``.
+        image_from_ego: Its projection for each ray ``[R, 3, 4]``.
     """
 
-    maps: Tensor
+    appearance: Appearance
+    cameras: Tensor
+    image_from_ego: Tensor
 
 
-def describe(images: Tensor) -> Descriptor:
-    """Return descriptors of RGB images ``[N, 3, H, W]`` in 0..1."""
-    gray = images.mean(1, keepdim=True)
-    count, _, height, width = images.shape
-    patches = F.unfold(F.pad(gray, (1, 1, 1, 1), mode='replicate'), 3).view(
-        count, 9, height, width
-    )
-    patches = patches - patches.mean(1, keepdim=True)
-    patches = patches / (patches.square().sum(1, keepdim=True).sqrt() + 0.02)
-    return Descriptor(torch.cat([images, patches], 1))
-
-
-def look_up(descriptor: Descriptor, images: Tensor, pixels: Tensor) -> Tensor:
-    """Read descriptors bilinearly.
-
-    Args:
-        descriptor: Of the images.
-        images: Which image each ray looks into ``[R]``.
-        pixels: Positions ``[R, S, 2]``.
-
-    Returns:
-        ``[R, S, 12]``.
-    """
-    _, channels, height, width = descriptor.maps.shape
-    result = pixels.new_zeros(*pixels.shape[:2], channels)
-    size = torch.tensor([width, height], dtype=pixels.dtype)
-    for image in range(len(descriptor.maps)):
-        (rays,) = torch.nonzero(images == image, as_tuple=True)
-        grid = 2 * (pixels[rays] + 0.5) / size - 1
-        sampled = F.grid_sample(
-            descriptor.maps[image, None], grid[None], align_corners=False, padding_mode='border'
-        )
-        result[rays] = sampled[0].permute(1, 2, 0)
-    return result
-
-
-def dissimilarity(target: Tensor, source: Tensor) -> Tensor:
-    """Compare descriptors ``[..., 12]``: absolute colour difference and correlation."""
-    l1 = (target[..., :3] - source[..., :3]).abs().mean(-1)
-    correlation = (target[..., 3:] * source[..., 3:]).sum(-1)
-    return L1_SHARE * l1 + STRUCTURE_SHARE * 0.5 * (1 - correlation)
-
-
-def warp(points: Tensor, source_from_ego: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def warp(points: Tensor, image_from_ego: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Project points ``[R, S, 3]`` with one camera ``[R, 3, 4]`` for each ray.
 
     Returns:
         Pixels ``[R, S, 2]`` and whether they lie in front of the camera and inside the image.
     """
-    homogeneous = torch.einsum('rij,rsj->rsi', source_from_ego[:, :, :3], points)
-    homogeneous = homogeneous + source_from_ego[:, None, :, 3]
+    homogeneous = torch.einsum('rij,rsj->rsi', image_from_ego[:, :, :3], points)
+    homogeneous = homogeneous + image_from_ego[:, None, :, 3]
     depth = homogeneous[..., 2]
     pixels = homogeneous[..., :2] / depth.clamp(min=0.1)[..., None]
     high = torch.tensor([size[1] - 1.0, size[0] - 1.0])
@@ -108,32 +71,26 @@ class ProposalCosts(NamedTuple):
 
 @torch.no_grad()
 def proposal_costs(
-    target: Tensor,
-    pixels: Tensor,
-    points: Tensor,
-    sources: list[tuple[Descriptor, Tensor, Tensor]],
+    target: Target, pixels: Tensor, points: Tensor, sources: list[Source]
 ) -> ProposalCosts:
     """Judge depth proposals by the previous and the next image of the same camera.
 
     The better of the two counts: what one of them does not see, the other may.
 
     Args:
-        target: Descriptors of the rays' own pixels ``[R, 12]``.
+        target: What stands at the rays' own pixels.
         pixels: Those pixels ``[R, 2]``.
         points: Proposals ``[R, S, 3]`` in the ego frame.
-        sources: For each source its descriptors, the image index of each ray ``[R]`` and its
-            camera ``source_from_ego`` ``[R, 3, 4]``.
+        sources: Where they are looked for.
     """
-    costs = torch.full(points.shape[:2], INVALID)
-    identity = torch.full(points.shape[:1], INVALID)
-    for descriptor, images, source_from_ego in sources:
-        size = descriptor.maps.shape[-2], descriptor.maps.shape[-1]
-        warped, valid = warp(points, source_from_ego, size)
-        seen = look_up(descriptor, images, torch.cat([warped, pixels[:, None]], 1))
-        cost = dissimilarity(target[:, None], seen)
-        costs = torch.minimum(costs, cost[:, :-1].masked_fill(~valid, INVALID))
-        identity = torch.minimum(identity, cost[:, -1])
-    return ProposalCosts(costs, costs < INVALID, identity)
+    costs = torch.full((points.shape[0], points.shape[1] + 1), UNSEEN, device=points.device)
+    for source in sources:
+        warped, valid = warp(points, source.image_from_ego, source.appearance.size)
+        places = torch.cat([warped, pixels[:, None]], 1)
+        wanted = F.pad(valid, (0, 1), value=True)
+        cost = dissimilarity(target, source.appearance, source.cameras, places, wanted)
+        costs = torch.minimum(costs, cost)
+    return ProposalCosts(costs[:, :-1], costs[:, :-1] < UNSEEN, costs[:, -1])
 
 
 def rgb_loss(rendering: EdgeRendering, target: Tensor) -> Tensor:
@@ -156,15 +113,61 @@ def mvs_embedded_loss(weights: Tensor, background: Tensor, proposals: ProposalCo
         proposals: The ``S`` samples, then some proposals beyond the volume. The background's cost
             is the *mean* over those: their minimum would be biased low and empty the field.
     """
+    ray = _judged(weights, background, proposals)
+    return _mean_over(ray, proposals, (ray.weights * ray.costs).sum(1) / ray.share.clamp(min=1e-3))
+
+
+def evidence_loss(
+    weights: Tensor, background: Tensor, proposals: ProposalCosts, temperature: float
+) -> Tensor:
+    """Return ``c₀ - τ log Σ w exp(-(c - c₀)/τ)``: how unlikely the video is under the weights.
+
+    The expected cost hardly moves weight to where there is none yet, such as to a car close by
+    in what was free space: its gradient is as small as that weight. Here each proposal counts by
+    how well it explains the video *and* by its weight, so that a much better explanation wins
+    from next to nothing. For large ``τ`` it becomes the expected cost.
+
+    Args:
+        weights: Of the samples ``[R, S]``.
+        background: Of what lies beyond the volume ``[R]``, as in ``mvs_embedded_loss``.
+        proposals: The ``S`` samples, then some proposals beyond the volume.
+        temperature: ``τ``, by how much less cost a proposal becomes e times as likely. ``c₀`` is
+            the least cost on the ray.
+    """
+    ray = _judged(weights, background, proposals)
+    least = proposals.costs.amin(1)
+    likelihood = ((least[:, None] - ray.costs) / temperature).exp()
+    evidence = (ray.weights * likelihood).sum(1) / ray.share.clamp(min=1e-3)
+    return _mean_over(ray, proposals, least - temperature * (evidence + _OUTLIER).log())
+
+
+class _Judged(NamedTuple):
+    """What the video can judge: the samples, and all that lies beyond the volume as one more.
+
+    Attributes:
+        weights: ``[R, S + 1]``, 0 of what no source sees.
+        costs: ``[R, S + 1]``.
+        share: Sum of the weights ``[R]``.
+    """
+
+    weights: Tensor
+    costs: Tensor
+    share: Tensor
+
+
+def _judged(weights: Tensor, background: Tensor, proposals: ProposalCosts) -> _Judged:
     samples = weights.shape[1]
-    near, far = proposals.costs[:, :samples], proposals.costs[:, samples:]
     near_valid, far_valid = proposals.valid[:, :samples], proposals.valid[:, samples:]
-    far_count = far_valid.sum(1)
-    far_cost = (far * far_valid).sum(1) / far_count.clamp(min=1)
-    near_weights, far_weights = weights * near_valid, background * (far_count > 0)
-    judged = near_weights.sum(1) + far_weights
-    expected = (near_weights * near).masked_fill(~near_valid, 0).sum(1) + far_weights * far_cost
+    count = far_valid.sum(1, keepdim=True)
+    mean = (proposals.costs[:, samples:] * far_valid).sum(1, keepdim=True) / count.clamp(min=1)
+    far_cost = mean.masked_fill(count == 0, UNSEEN)
+    costs = torch.cat([proposals.costs[:, :samples], far_cost], 1)
+    judged = torch.cat([weights * near_valid, background[:, None] * (count > 0)], 1)
+    return _Judged(judged, costs, judged.sum(1))
+
+
+def _mean_over(ray: _Judged, proposals: ProposalCosts, cost: Tensor) -> Tensor:
+    """Average the rays that the video judges and that something explains better than rest."""
     explained = proposals.costs.amin(1) < proposals.identity
-    keep = explained & (judged.detach() > 0.3)
-    expected = expected / judged.clamp(min=1e-3)
-    return (expected * keep).sum() / keep.sum().clamp(min=1)
+    keep = explained & (ray.share.detach() > _LEAST_JUDGED)
+    return (cost * keep).sum() / keep.sum().clamp(min=1)

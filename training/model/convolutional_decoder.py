@@ -17,6 +17,9 @@ from training.model.decoder import field_channels, node_features
 class ConvolutionalDecoder(nn.Module):
     """A few convolutions, then a linear head at every node.
 
+    Features at the nodes are the sum of those of three planes. In the bird's eye view the top
+    plane gives the features of a whole column at once, as its variant of the MLP does.
+
     The head predicts several field nodes for each feature node along z, where streets have their
     finest structure. The field starts as the ground plane z = 0, capped above.
     """
@@ -28,7 +31,8 @@ class ConvolutionalDecoder(nn.Module):
         decoder = config.decoder
         channels = decoder.volume_channels
         self.subdivide_z, self.channels = decoder.subdivide_z, field_channels(config)
-        self.plane_proj = nn.Linear(config.encoder.dim, channels)
+        self.heights = config.grid.z.nodes if config.encoder.view == 'bev' else 1
+        self.plane_proj = nn.Linear(config.encoder.dim, channels * self.heights)
         self.refinements = nn.ModuleList(
             nn.Conv3d(channels, channels, 3, padding=1) for _ in range(decoder.refinements)
         )
@@ -43,18 +47,26 @@ class ConvolutionalDecoder(nn.Module):
         """Decode.
 
         Args:
-            planes: Top, side and front plane ``[B, rows, columns, D]``.
+            planes: Top, side and front plane, or the top plane, ``[B, rows, columns, D]``.
             lifted: More features at the nodes ``[B, C, Y, X, Z]``.
 
         Returns:
             ``[B, 1 + C, Y, X, Z']`` with ``Z' = (Z - 1) * subdivide_z + 1``.
         """
-        features = self.plane_proj(node_features(planes, slice(None))).permute(0, 4, 1, 2, 3)
+        features = self._node_features(planes)
         x = torch.relu(features if lifted is None else features + lifted)
         for refinement in self.refinements:
             x = x + torch.relu(refinement(x))
         field = self._unfold_z(self.head(x))
         return torch.cat([field[:, :1] + self.ground, field[:, 1:]], 1)
+
+    def _node_features(self, planes: Sequence[Tensor]) -> Tensor:
+        """Return features at the nodes ``[B, C, Y, X, Z]``."""
+        if len(planes) == 1:
+            columns: Tensor = self.plane_proj(planes[0]).unflatten(-1, (-1, self.heights))
+            return columns.permute(0, 3, 1, 2, 4)
+        features: Tensor = self.plane_proj(node_features(planes, slice(None)))
+        return features.permute(0, 4, 1, 2, 3)
 
     def _unfold_z(self, field: Tensor) -> Tensor:
         parts = field.unflatten(1, (self.channels, self.subdivide_z)).permute(0, 1, 3, 4, 5, 2)

@@ -6,6 +6,7 @@ Numbers: docs/method.md, sections 1 to 5.
 from __future__ import annotations
 
 from training.config import Preset
+from training.presets.baselines import SCENERF_LIKE
 from training.presets.kitti_raw import KITTI_RAW_DEPTH
 from training.presets.nuscenes import (
     NUSCENES_DEPTH,
@@ -13,6 +14,7 @@ from training.presets.nuscenes import (
     NUSCENES_OCC,
     NUSCENES_OCC_BEV,
 )
+from training.presets.semantic import SELFOCC_TINY_SEMANTIC
 from training.presets.semantickitti import SEMANTICKITTI_NOVEL_DEPTH, SEMANTICKITTI_OCC
 from training.presets.small import KITTI_TINY, METHOD_SMALL, METHOD_TINY, SELFOCC_TINY
 
@@ -20,6 +22,8 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         SELFOCC_TINY,
+        SELFOCC_TINY_SEMANTIC,
+        SCENERF_LIKE,
         NUSCENES_OCC,
         NUSCENES_OCC_BEV,
         NUSCENES_DEPTH,

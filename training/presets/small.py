@@ -26,7 +26,7 @@ SELFOCC_TINY = Preset(
     summary='ours, for surround cameras: trains on one CPU core in half an hour',
     model=ModelConfig(
         input=InputConfig(
-            cameras=6, height=96, width=176, supervision_height=96, supervision_width=176
+            cameras=6, height=96, width=176, supervision_height=192, supervision_width=352
         ),
         backbone=BackboneConfig(depth=18, widths=(32, 48, 96, 160), frozen_stem=False, levels=1),
         encoder=EncoderConfig(
@@ -68,7 +68,7 @@ SELFOCC_TINY = Preset(
         sharpness_end=40.0,
     ),
     losses=LossConfig(
-        photometric_form='proposals',
+        photometric_form='evidence',
         photometric=1.0,
         rgb=0.1,
         eikonal=0.1,
@@ -79,7 +79,7 @@ SELFOCC_TINY = Preset(
     ),
     optimizer=OptimizerConfig(
         steps=2800,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         backbone_factor=1.0,
         schedule='cosine',
         final_learning_rate=2e-5,
@@ -92,7 +92,7 @@ SELFOCC_TINY = Preset(
         previous_share=0.25,
         nearest_m=0.3,
         sources='log_uniform',
-        farthest_source_m=3.0,
+        farthest_source_m=1.2,
         both_anchors=True,
         anchor_reach=2,
         camera_dropout=0.1,
@@ -143,7 +143,7 @@ KITTI_TINY = replace(
     model=replace(
         SELFOCC_TINY.model,
         input=InputConfig(
-            cameras=1, height=96, width=320, supervision_height=96, supervision_width=320
+            cameras=1, height=96, width=320, supervision_height=192, supervision_width=640
         ),
         grid=NodeGrid.box((0.0, -25.6, -2.0), (51.2, 25.6, 4.4), (65, 65, 9)),
     ),
@@ -156,5 +156,6 @@ KITTI_TINY = replace(
     ),
     # A long lens high above the road sees nothing nearer, and straight ahead 50 m of it.
     render=replace(SELFOCC_TINY.render, near_m=2.0, far_m=60.0),
-    temporal=replace(SELFOCC_TINY.temporal, camera_dropout=0.0),
+    # Ahead, a short way moves little in the image.
+    temporal=replace(SELFOCC_TINY.temporal, camera_dropout=0.0, farthest_source_m=3.0),
 )

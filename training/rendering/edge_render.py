@@ -8,7 +8,7 @@ background with a weight of its own; and the ground goes on below the floor of t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,9 +16,10 @@ from torch import Tensor
 from training.field import Field
 from training.grid import NodeGrid
 from training.rendering.color import color_of
+from training.rendering.edge_density import density_to_weights
 from training.rendering.rays import Rays
 from training.rendering.sampling import extended_sdf, inside, sample_volume
-from training.rendering.weights import bin_centers, sdf_to_weights
+from training.rendering.weights import RayWeights, bin_centers, sdf_to_weights
 
 
 class EdgeRendering(NamedTuple):
@@ -31,6 +32,8 @@ class EdgeRendering(NamedTuple):
         depth: Expected depth along the optical axis ``[R]`` in metres; the background counts as
             lying where the ray leaves the volume.
         color: Expected colour ``[R, 3]`` without background.
+        semantics: Expected probability of each class ``[R, classes]`` without background; ``None``
+            of a field without classes.
     """
 
     weights: Tensor
@@ -38,24 +41,70 @@ class EdgeRendering(NamedTuple):
     points: Tensor
     depth: Tensor
     color: Tensor
+    semantics: Tensor | None = None
 
 
 def render_edges(
-    field: Field, rays: Rays, distances: Tensor, sharpness: Tensor | float
+    field: Field,
+    rays: Rays,
+    distances: Tensor,
+    sharpness: Tensor | float,
+    form: Literal['neus', 'density'] = 'neus',
 ) -> EdgeRendering:
-    """Render rays with samples at Euclidean distances ``[R, S]`` from the camera."""
+    """Render rays with samples at Euclidean distances ``[R, S]`` from the camera.
+
+    Args:
+        field: What is rendered.
+        rays: Through the pixels.
+        distances: Of the samples, in metres.
+        sharpness: ``inv_s`` in 1/m.
+        form: Whether channel 0 is a signed distance (``neus``) or a density.
+    """
     depths = distances / rays.directions.norm(dim=-1, keepdim=True)
     points = along(rays, depths)
-    sdf = sample_volume(field.sdf[None], points, field.grid)[0]
-    sdf = extended_sdf(sdf, points, field.grid)
-    weights, background = sdf_to_weights(sdf, inside(points, field.grid), sharpness)
+    values = sample_volume(field.sdf[None], points, field.grid)[0]
+    weights, background = edge_weights(values, points, distances, field.grid, sharpness, form)
     centers = bin_centers(depths)
     middles = along(rays, centers)
-    raw = field.volume[1 : 1 + field.color_channels]
-    color = color_of(sample_volume(raw, middles, field.grid))
+    raw = sample_volume(field.volume[1:], middles, field.grid)
+    color = color_of(raw[: field.color_channels])
+    classes = raw[field.color_channels :].softmax(0)
     exits = exit_depth(rays, field.grid).clamp(max=float(distances.max()))
     depth = (weights * centers).sum(1) + background * exits
-    return EdgeRendering(weights, background, middles, depth, (weights * color).sum(-1).T)
+    return EdgeRendering(
+        weights,
+        background,
+        middles,
+        depth,
+        (weights * color).sum(-1).T,
+        (weights * classes).sum(-1).T if len(classes) else None,
+    )
+
+
+def edge_weights(
+    values: Tensor,
+    points: Tensor,
+    distances: Tensor,
+    grid: NodeGrid,
+    sharpness: Tensor | float,
+    form: Literal['neus', 'density'],
+) -> RayWeights:
+    """Return the weights of the bins between samples of channel 0 ``[R, S]``.
+
+    Below the floor of the volume both forms go on as ever deeper ground.
+
+    Args:
+        values: At the samples ``[R, S]``.
+        points: The samples ``[R, S, 3]``.
+        distances: Their Euclidean distances from the camera ``[R, S]`` or ``[S]``, in metres.
+        grid: Of the field.
+        sharpness: ``inv_s`` in 1/m.
+        form: Signed distance (``neus``) or density.
+    """
+    values, within = extended_sdf(values, points, grid), inside(points, grid)
+    if form == 'density':
+        return density_to_weights(values, within, distances, sharpness)
+    return sdf_to_weights(values, within, sharpness)
 
 
 def along(rays: Rays, depths: Tensor) -> Tensor:

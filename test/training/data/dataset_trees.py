@@ -20,8 +20,11 @@ SPEED_M_S, STEP_NS = 10.0, 100_000_000
 
 
 def write_image(path: Path, number: int, width: int = WIDTH) -> None:
+    """Write a picture whose upper half tells its number; the bright ground steadies the mean."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((HEIGHT, width, 3), 10 * number, np.uint8))
+    picture = np.full((HEIGHT, width, 3), 10 * number, np.uint8)
+    picture[HEIGHT * 9 // 16 :] = 255
+    cv2.imwrite(str(path), picture)
 
 
 def write_kitti_drive(root: Path, frames: int = 6, speed_m_s: float = SPEED_M_S) -> Path:

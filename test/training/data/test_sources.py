@@ -24,6 +24,10 @@ from training.data.sources import Source, drives_of, parse_source, read_clips
             Source('semantic-kitti', Path('s/00'), {'frames': ':9'}),
         ),
         ('nuscenes:n,scenes=a+b', Source('nuscenes', Path('n'), {'scenes': 'a+b'})),
+        (
+            'bag:d,labels=l,labeller=a.b:c',
+            Source('bag', Path('d'), {'labels': 'l', 'labeller': 'a.b:c'}),
+        ),
     ],
 )
 def test_formats_and_options(text, source):
@@ -34,9 +38,12 @@ def test_formats_and_options(text, source):
     ('text', 'sentence'),
     [
         ('kitti:a', 'no data format "kitti": choose bag, kitti-raw, semantic-kitti, nuscenes'),
-        ('kitti-raw:a,scenes=1', 'kitti-raw has no option "scenes=1": it has frames and poses'),
+        (
+            'kitti-raw:a,scenes=1',
+            'kitti-raw has no option "scenes=1": it has frames, poses, labels and labe',
+        ),
         ('kitti-raw:a,frames', 'has no option "frames"'),
-        ('bag:a.mcap,frames=1:2', 'bag has no option "frames=1:2": it has none'),
+        ('bag:a.mcap,frames=1:2', 'bag has no option "frames=1:2": it has labels and labeller'),
     ],
 )
 def test_what_is_not_known_is_refused(text, sentence):

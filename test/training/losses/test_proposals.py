@@ -3,11 +3,11 @@ from __future__ import annotations
 import torch
 
 from selfocc_core.cameras import intrinsic_matrix
+from training.losses.matching import appearance_of, target_of
 from training.losses.proposals import (
     ProposalCosts,
-    describe,
-    dissimilarity,
-    look_up,
+    Source,
+    evidence_loss,
     mvs_embedded_loss,
     proposal_costs,
 )
@@ -41,8 +41,9 @@ def judge(depth_m: float) -> ProposalCosts:
     directions = (torch.linalg.inv(k) @ torch.cat([pixels, torch.ones(rays, 1)], 1).T).T
     points = DEPTHS[None, :, None] * directions[:, None]
     which = torch.zeros(rays, dtype=torch.long)
-    target = look_up(describe(images[1]), which, pixels[:, None])[:, 0]
-    sources = [(describe(images[i]), which, projections[i].expand(rays, 3, 4)) for i in (0, 2)]
+    looks = [appearance_of(image, (1, 2)) for image in images]
+    target = target_of(looks[1], which, pixels)
+    sources = [Source(looks[i], which, projections[i].expand(rays, 3, 4)) for i in (0, 2)]
     return proposal_costs(target, pixels, points, sources)
 
 
@@ -84,8 +85,40 @@ def test_proposals_nobody_sees_do_not_count():
     torch.testing.assert_close(loss, torch.tensor(0.3))
 
 
-def test_dissimilarity_ignores_brightness_in_structure_only():
-    image = torch.rand(1, 3, 8, 8) * 0.5
-    one, two = describe(image).maps[0, :, 4, 4], describe(image + 0.2).maps[0, :, 4, 4]
-    torch.testing.assert_close(one[3:], two[3:], atol=1e-4, rtol=1e-3)
-    assert float(dissimilarity(one, two)) > 0.39
+def test_evidence_is_the_expected_cost_for_a_high_temperature():
+    proposals = judge(6.0)
+    weights = torch.rand(len(proposals.costs), len(DEPTHS)).softmax(1)
+    expected = mvs_embedded_loss(weights[:, :5], weights[:, 5], proposals)
+    hot = evidence_loss(weights[:, :5], weights[:, 5], proposals, 100.0)
+    # The least evidence, 1e-3, lowers it by 100 x 1e-3.
+    torch.testing.assert_close(hot + 0.1, expected, atol=2e-3, rtol=0)
+
+
+def test_evidence_wins_weight_where_there_was_next_to_none():
+    proposals = ProposalCosts(
+        costs=torch.tensor([[0.05, 0.3, 0.3]]),
+        valid=torch.ones(1, 3, dtype=torch.bool),
+        identity=torch.tensor([1.0]),
+    )
+    pulls = []
+    for loss in (mvs_embedded_loss, lambda *given: evidence_loss(*given, 0.02)):
+        logits = torch.tensor([[-7.0, 0.0, 0.0]], requires_grad=True)
+        weights = logits.softmax(1)
+        (gradient,) = torch.autograd.grad(loss(weights[:, :2], weights[:, 2], proposals), logits)
+        pulls.append(-float(gradient[0, 0]))
+    assert pulls[1] > 10 * pulls[0] > 0
+
+
+def test_evidence_is_finite_where_nobody_sees_what_lies_beyond():
+    proposals = ProposalCosts(
+        costs=torch.tensor([[0.2, 0.4, 1e3], [1e3, 1e3, 1e3]]),
+        valid=torch.tensor([[True, True, False], [False, False, False]]),
+        identity=torch.tensor([1.0, 1.0]),
+    )
+    weights = torch.tensor([[0.5, 0.2], [0.5, 0.2]], requires_grad=True)
+    loss = evidence_loss(weights, torch.tensor([0.3, 0.3]), proposals, 0.02)
+    (gradient,) = torch.autograd.grad(loss, weights)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
+    assert gradient[0, 0] < gradient[0, 1]
+    assert (gradient[1] == 0).all()

@@ -32,6 +32,8 @@ class Synth:
     """Rays per pixel: 1, 4, 9 or 16."""
     ground_truth: bool = True
     """Write depth, classes and voxels at 2 Hz."""
+    all_semantics: bool = False
+    """Write classes of every frame set, not at 2 Hz only; pseudo-labels are made of them."""
     lidar: bool = True
     """Write LiDAR sweeps."""
     raw: bool = False
@@ -59,6 +61,7 @@ class Synth:
                 rate_hz=self.rate_hz,
                 samples_per_pixel=self.samples_per_pixel,
                 ground_truth=self.ground_truth,
+                all_semantics=self.all_semantics,
                 lidar=self.lidar,
                 raw=self.raw,
                 workers=self.workers,

@@ -41,6 +41,7 @@ class DriveConfig:
         rate_hz: frame sets per second.
         samples_per_pixel: 1, 4, 9 or 16.
         ground_truth: whether depth, semantics and voxels are written at 2 Hz.
+        all_semantics: whether semantics are written of every frame set.
         lidar: whether LiDAR sweeps are written.
         raw: raw images instead of JPEG.
         workers: threads; 0 = one per core.
@@ -56,6 +57,7 @@ class DriveConfig:
     lidar: bool = True
     raw: bool = False
     workers: int = 0
+    all_semantics: bool = False
 
     def __post_init__(self) -> None:
         if not (self.width >= 16 and self.height >= 16 and self.width * self.height <= MAX_PIXELS):
@@ -77,6 +79,7 @@ class RenderedFrameSet:
         index: number of the frame set.
         images: camera name to image [H,W,3] uint8 RGB.
         truth: camera name to depth and classes, at keyframes only.
+        labels: camera name to classes [H,W] uint8, where they are wanted.
         voxels: occupancy at the reference stamp, at keyframes only.
         sweep: LiDAR returns at the reference stamp, if wanted.
     """
@@ -84,6 +87,7 @@ class RenderedFrameSet:
     index: int
     images: dict[str, NDArray[np.uint8]]
     truth: dict[str, Truth]
+    labels: dict[str, NDArray[np.uint8]]
     voxels: VoxelTruth | None
     sweep: lidar.Sweep | None
 
@@ -114,21 +118,25 @@ class DriveRenderer:
     def frame_set(self, index: int, scene: Scene) -> RenderedFrameSet:
         """Render a frame set: each camera at its own stamp, the rest at the reference stamp."""
         config, keyframe = self.config, self.timing.is_keyframe(index)
-        images, truth = {}, {}
+        has_truth = keyframe and config.ground_truth
+        images, truth, labels = {}, {}, {}
         for renderer in self.cameras:
             name = renderer.camera.name
             time_s = seconds_of(self.timing.camera_stamp_ns(index, name))
             scene.move_to(time_s)
             world_from_ego = self.world.ego.world_from_ego(time_s)
             images[name] = renderer.image(scene, world_from_ego)
-            if keyframe and config.ground_truth:
-                truth[name] = renderer.truth(scene, world_from_ego)
+            if has_truth or config.all_semantics:
+                seen = renderer.truth(scene, world_from_ego)
+                labels[name] = seen.label
+                if has_truth:
+                    truth[name] = seen
         time_s = seconds_of(self.timing.reference_stamp_ns(index))
         scene.move_to(time_s)
         world_from_ego = self.world.ego.world_from_ego(time_s)
         voxels = self.voxels.at(scene, time_s) if self.voxels and keyframe else None
         sweep = lidar.sweep(scene, world_from_ego) if config.lidar else None
-        return RenderedFrameSet(index, images, truth, voxels, sweep)
+        return RenderedFrameSet(index, images, truth, labels, voxels, sweep)
 
     def frame_sets(self) -> Iterator[RenderedFrameSet]:
         """Render all frame sets, in order, on the configured number of threads."""
@@ -228,10 +236,12 @@ def _frame_set_messages(drive: DriveRenderer, rendered: RenderedFrameSet) -> lis
             entries.append((stamp_ns, f'{prefix}/image/compressed', packed))
         info = messages.camera_info(camera, stamp_ns)
         entries.append((stamp_ns, f'{prefix}/camera_info', info))
+        prefix = f'/ground_truth/{camera.name}'
         if camera.name in rendered.truth:
-            truth, prefix = rendered.truth[camera.name], f'/ground_truth/{camera.name}'
-            entries.append((stamp_ns, f'{prefix}/depth', messages.raw_image(truth.depth, *frame)))
-            label = messages.raw_image(truth.label, *frame)
+            depth = messages.raw_image(rendered.truth[camera.name].depth, *frame)
+            entries.append((stamp_ns, f'{prefix}/depth', depth))
+        if camera.name in rendered.labels:
+            label = messages.raw_image(rendered.labels[camera.name], *frame)
             entries.append((stamp_ns, f'{prefix}/semantics', label))
     return entries + _reference_messages(drive, rendered)
 

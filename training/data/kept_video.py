@@ -1,0 +1,132 @@
+"""Decoded video in files: made once, then mapped into memory by every process that needs it.
+
+An entry is a folder with the pixels, ``images.u8`` and ``supervision.u8``, and ``moments.npz``
+with all else. It appears when it is complete. Its name says what it was made of: what was made of
+something else is never found, and what is cut off is made again. Entries may be removed while
+nothing trains.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfocc_core.errors import SelfOccError
+
+# Of the way in which images are made of drives: to be raised where that changes.
+_VERSION = 1
+_MOMENTS = 'moments.npz'
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class VideoCache:
+    """A folder of decoded videos.
+
+    Attributes:
+        folder: Where it lies; made where it is missing.
+    """
+
+    folder: Path
+
+    def entry(self, *facts: object) -> Path:
+        """Return where the video lies that is made of something, told by its ``repr``."""
+        digest = hashlib.sha256(repr((_VERSION, facts)).encode())
+        return self.folder / digest.hexdigest()[:32]
+
+
+def facts_of(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Return what tells files from others and from their own past: path, size, time of change.
+
+    Raises:
+        SelfOccError: A file is missing.
+    """
+    try:
+        return [(str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+    except OSError as error:
+        raise SelfOccError(f'cannot read {error.filename}: {error.strerror}') from error
+
+
+def kept(entry: Path, make: Callable[[Path], Arrays]) -> Arrays:
+    """Return a video from its entry; one process makes it while others wait.
+
+    Args:
+        entry: Where it lies.
+        make: Writes the pixels of uint8 images into files ``<name>.u8`` of a folder; returns the
+            shape of each as ``<name>_shape``, and all else.
+
+    Returns:
+        What ``make`` returned, and the images by name, mapped into memory.
+
+    Raises:
+        SelfOccError: It cannot be written.
+    """
+    with _locked(entry):
+        found = _mapped(entry)
+        if found is None:
+            _write(entry, make)
+            found = _mapped(entry)
+    if found is None:
+        raise SelfOccError(f'cannot read back {entry}: does the disk fail?')
+    return found
+
+
+@contextmanager
+def _locked(entry: Path) -> Iterator[None]:
+    """Keep other processes of this computer away from an entry."""
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with entry.with_suffix('.lock').open('w') as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise SelfOccError(
+            f'cannot write {entry}: {error.strerror}; make room, or choose another --cache'
+        ) from error
+
+
+def _mapped(entry: Path) -> Arrays | None:
+    """Return what lies in an entry; ``None`` if it is missing, cut off or malformed."""
+    try:
+        with np.load(entry / _MOMENTS, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        shapes = {n: a for n, a in arrays.items() if n.endswith('_shape')}
+        for name, shape in shapes.items():
+            arrays[name.removesuffix('_shape')] = _pixels(
+                entry / f'{name.removesuffix("_shape")}.u8', tuple(map(int, shape))
+            )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return arrays
+
+
+def _pixels(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    if path.stat().st_size != np.prod(shape):
+        raise ValueError(f'{path} is cut off')
+    # Copied on write, as torch has no tensors that cannot be written; nobody writes.
+    return np.asarray(np.memmap(path, np.uint8, 'c', shape=shape))
+
+
+def _write(entry: Path, make: Callable[[Path], Arrays]) -> None:
+    unfinished = entry.with_suffix('.unfinished')  # of a run that was killed it is used again
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        arrays = make(unfinished)
+        with (unfinished / _MOMENTS).open('wb') as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+        shutil.rmtree(entry, ignore_errors=True)
+        unfinished.rename(entry)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

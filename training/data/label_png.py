@@ -1,0 +1,70 @@
+"""Labels of an image as a PNG file of 8-bit grey values."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from selfocc_core.errors import SelfOccError
+
+IGNORED = 255
+"""Label of pixels that teach nothing."""
+
+LabelImage = NDArray[np.uint8]
+
+_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+_HEADER = struct.Struct('>8s4x4sIIBB')
+_GREY = 0
+_MAX_BYTES, _MAX_PIXELS = 64 * 2**20, 64 * 10**6
+
+
+def encode_labels(labels: LabelImage) -> bytes:
+    """Return the PNG file of labels ``[H, W]``."""
+    _, encoded = cv2.imencode('.png', labels)
+    return bytes(encoded)
+
+
+def read_label_png(path: Path) -> LabelImage:
+    """Return the labels ``[H, W]`` of a PNG file.
+
+    Raises:
+        SelfOccError: The file is missing, unreasonably large, damaged or not 8-bit grey.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise SelfOccError(f'labels {path} are larger than 64 MiB: is it the right file?')
+        data = path.read_bytes()
+    except OSError as error:
+        raise SelfOccError(f'cannot read labels {path}: {error.strerror}') from error
+    _check_header(path, data)
+    labels = _decoded(data)
+    if labels is None:
+        raise SelfOccError(f'labels {path} are damaged: make them again')
+    return labels
+
+
+def _check_header(path: Path, data: bytes) -> None:
+    if len(data) < _HEADER.size or not data.startswith(_SIGNATURE):
+        raise SelfOccError(f'labels {path} are not a PNG file: write them as 8-bit grey PNG')
+    _, kind, width, height, depth, color = _HEADER.unpack_from(data)
+    if kind != b'IHDR' or width * height > _MAX_PIXELS:
+        raise SelfOccError(f'labels {path} are damaged or too large: make them again')
+    if (depth, color) != (8, _GREY):
+        what = f'{depth}-bit grey' if color == _GREY else 'a colour image'
+        raise SelfOccError(
+            f'labels {path} are {what}: write class indices as an 8-bit grey PNG, without palette'
+        )
+
+
+def _decoded(data: bytes) -> LabelImage | None:
+    if b'IEND' not in data[-16:]:  # a decoder may take half a file for a whole one
+        return None
+    try:
+        labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    return None if labels is None else np.asarray(labels, np.uint8)
