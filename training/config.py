@@ -257,7 +257,7 @@ class LossConfig:
     """``combined`` and ``separate``: MVS-embedded, the method's for surround and single cameras.
     ``reprojection``: of the rendered depth only, the baseline, for lattices and single pixels.
     ``proposals``: MVS-embedded for single pixels. ``evidence``: ours, the same as a likelihood."""
-    temperature: float = 0.02
+    temperature: float = 0.03
     """Evidence: by how much less cost a depth becomes e times as likely."""
     patch_steps: tuple[int, ...] = (2, 4, 8)
     """Pixels: distances in supervising pixels, powers of two, of the nine places by which

@@ -39,7 +39,7 @@ def summary_of(moments, classes=OCC3D):
     return scores.summary()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_without_both_is_17_fifteenths_where_both_are_missed(seed):
     miou = summary_of([moment(seed, unsaid=(0, 12))])['miou']
@@ -54,7 +54,7 @@ def test_the_published_numbers_are_one_number():
     assert [round(158.11 / count, 2) for count in counts] == [9.30, 9.88, 10.54]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_classes_by_other_means(seed):
     predicted, said, true, occupied, mask = moment(seed, classes=3)

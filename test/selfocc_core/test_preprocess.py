@@ -28,7 +28,7 @@ def centroid(image) -> np.ndarray:
     return np.array([(u * weight).sum(), (v * weight).sum()]) / weight.sum()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.floats(100, 220),
     st.floats(90, 140),

@@ -25,7 +25,7 @@ def replay(frames, config=CONFIG):
     return synchronizer, sets
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(arrivals)
 def test_every_frame_is_in_a_set_or_dropped_with_a_reason_or_still_waiting(frames):
     synchronizer, sets = replay(frames)
@@ -34,7 +34,7 @@ def test_every_frame_is_in_a_set_or_dropped_with_a_reason_or_still_waiting(frame
     assert used + sum(synchronizer.dropped.values()) == len(frames)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(arrivals)
 def test_sets_are_in_order_near_their_anchor_and_share_no_frame(frames):
     synchronizer, sets = replay(frames)
@@ -52,7 +52,7 @@ def test_sets_are_in_order_near_their_anchor_and_share_no_frame(frames):
             seen.add(payload)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(0, 9), min_size=30, max_size=30),
     st.tuples(st.integers(-40, 40), st.integers(-40, 40)),

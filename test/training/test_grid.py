@@ -26,7 +26,7 @@ def axes(draw) -> Axis:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(axes(), st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_metres_and_indices_round_trip(axis, shares):
     index = torch.tensor(shares, dtype=torch.float64) * (axis.nodes - 1)
@@ -36,7 +36,7 @@ def test_metres_and_indices_round_trip(axis, shares):
     assert (metres <= axis.high_m + 1e-9).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(axes())
 def test_nodes_grow_and_reach_both_ends(axis):
     nodes = axis.node_coordinates().double()
@@ -60,7 +60,7 @@ def test_outer_cells_of_one_length():
     torch.testing.assert_close(axis.node_coordinates().diff(), expected)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(axes(), axes(), axes())
 def test_a_grid_round_trips_its_nodes(x, y, z):
     grid = NodeGrid(x, y, z)

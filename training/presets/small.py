@@ -78,7 +78,7 @@ SELFOCC_TINY = Preset(
         swept_volume=0.3,
     ),
     optimizer=OptimizerConfig(
-        steps=2800,
+        steps=4500,
         learning_rate=2e-3,
         backbone_factor=1.0,
         schedule='cosine',

@@ -35,7 +35,7 @@ def test_eikonal_loss_has_a_gradient_where_the_field_is_flat():
     assert gradient.isfinite().all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_every_point_of_the_shifted_lattice_stays_in_its_cell(seed):
     x, y, z = lattice_cells(GRID)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.grid import NodeGrid
@@ -21,7 +21,6 @@ def direction(heading: float, pitch: float) -> torch.Tensor:
     )
 
 
-@settings(deadline=None)
 @given(ANGLE, ANGLE, st.floats(0.1, 5.0))
 def test_a_ray_from_the_middle_ends_on_the_box(heading, pitch, length):
     rays = Rays(torch.tensor([[0.5, -1.0, 0.5]]), length * direction(heading, pitch)[None])
@@ -43,7 +42,6 @@ def test_a_ray_that_misses_has_next_to_no_interval():
     assert 0 < float(far - near) < 1e-4
 
 
-@settings(deadline=None)
 @given(st.integers(1, 20), st.floats(0, 1), st.floats(0, 50), st.floats(0.1, 50))
 def test_bins_follow_one_another_within_the_interval(samples, jitter, near, length):
     interval = Interval(torch.tensor([near]), torch.tensor([near + length]))

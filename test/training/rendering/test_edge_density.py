@@ -21,7 +21,7 @@ def field_of(values) -> Field:
     return Field(torch.cat([values(nodes)[None], torch.zeros(3, *nodes.shape[:3])]), GRID)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=30), st.floats(1.0, 60.0))
 def test_weights_and_background_sum_to_one(values, sharpness):
     values = torch.tensor([values])

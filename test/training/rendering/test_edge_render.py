@@ -22,7 +22,7 @@ def field_of(sdf) -> Field:
     return Field(torch.cat([sdf(nodes)[None], torch.zeros(3, *nodes.shape[:3])]), GRID)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     distance_m=st.floats(4.0, 20.0),
     heading=st.floats(-math.pi, math.pi),
@@ -55,7 +55,7 @@ def test_rays_that_leave_through_the_floor_meet_ground():
     assert abs(float(rendering.points[0, rendering.weights[0].argmax(), 2]) + 2.0) < 0.6
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=30), st.floats(1.0, 60.0))
 def test_weights_and_background_sum_to_one(values, sharpness):
     sdf = torch.tensor([values])

@@ -42,7 +42,7 @@ def bin_error(rendering: Rendering, cosine: float = 1.0) -> float:
     return 0.5 * float(rendering.bins.widths.max()) + 2 / (SHARPNESS * cosine)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(3.0, 12.0), HEADING, PITCH, st.floats(0.5, 2.0))
 def test_a_plane_is_rendered_at_its_distance(distance_m, heading, pitch, length):
     rays = ray(heading, pitch, length)
@@ -55,7 +55,7 @@ def test_a_plane_is_rendered_at_its_distance(distance_m, heading, pitch, length)
     assert float(rendering.accumulation) <= 1 + 1e-5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(HEADING, st.floats(1.5, 3.5))
 def test_a_sphere_is_rendered_at_its_surface(heading, radius_m):
     rays = ray(heading, 0.0)
@@ -66,7 +66,7 @@ def test_a_sphere_is_rendered_at_its_surface(heading, radius_m):
     assert error < bin_error(rendering) + interpolation_m
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(-0.2, 0.2), st.floats(4.0, 9.0))
 def test_a_box_is_rendered_at_its_face(heading, near_m):
     nodes = GRID.node_positions()

@@ -19,7 +19,7 @@ def float64(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SAMPLES, st.floats(0.1, 200.0), st.floats(0, 1))
 def test_neus_weights_sum_to_at_most_one(samples, sharpness, anneal):
     sdf, cosine = torch.tensor(samples).T[:, None].float()
@@ -30,7 +30,7 @@ def test_neus_weights_sum_to_at_most_one(samples, sharpness, anneal):
     assert float(bins.weights.sum()) <= 1 + 1e-5
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SAMPLES, st.floats(0.1, 50.0))
 def test_density_weights_sum_to_at_most_one(samples, sharpness):
     values, _ = torch.tensor(samples).T[:, None].float()
