@@ -67,7 +67,7 @@ class Row:
 
 
 ROWS = (
-    Row('base', 'the preset: TPV, signed distance, MVS-embedded loss, all losses'),
+    Row('base', 'the preset: TPV, signed distance, MVS-embedded loss as evidence, all losses'),
     Row('bev', 'top plane only', ('--config.model.encoder.view', 'bev')),
     Row(
         'density',
@@ -81,6 +81,16 @@ ROWS = (
         'reprojection',
         'rendered depth warped instead of the MVS-embedded loss',
         ('--config.losses.photometric-form', 'reprojection'),
+    ),
+    Row(
+        'expected_cost',
+        'MVS-embedded loss as in the paper: the expected cost instead of the evidence',
+        ('--config.losses.photometric-form', 'proposals'),
+    ),
+    Row(
+        'one_scale',
+        'neighbourhoods of 3x3 pixels alone instead of three scales',
+        ('--config.losses.patch-steps', '1'),
     ),
     Row(
         'scenerf_like',

@@ -93,7 +93,7 @@ def _namespaces(bag: BagReader) -> dict[str, str]:
     for namespace in sorted(namespaces):
         if _is_color(bag, namespace):
             group, _, name = namespace.rpartition('/')
-            groups[group][name] = namespace
+            groups[group][name or 'camera'] = namespace  # a lone one may lie in no namespace
     if not groups:
         raise SelfOccError(
             f'bag {bag.path} has no topic /camera/<name>/camera_info: record it with the images'

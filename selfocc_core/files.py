@@ -11,7 +11,7 @@ from pathlib import Path
 
 from selfocc_core.errors import SelfOccError
 
-_MAX_TEXT_BYTES = 4 * 2**20
+_MAX_TEXT_BYTES, _MAX_BYTES = 4 * 2**20, 64 * 2**20
 
 
 def read_text(path: Path, what: str) -> str:
@@ -26,6 +26,20 @@ def read_text(path: Path, what: str) -> str:
         return path.read_text(encoding='utf-8')
     except UnicodeDecodeError as error:
         raise SelfOccError(f'{what} {path} is not a text file') from error
+    except OSError as error:
+        raise SelfOccError(f'cannot read {what} {path}: {error.strerror}') from error
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        SelfOccError: The file is missing, unreadable or larger than 64 MiB.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise SelfOccError(f'{what} {path} is larger than 64 MiB: is it the right file?')
+        return path.read_bytes()
     except OSError as error:
         raise SelfOccError(f'cannot read {what} {path}: {error.strerror}') from error
 

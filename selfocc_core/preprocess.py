@@ -91,7 +91,11 @@ class Preprocessor:
         if self._undistortion is None:
             return np.asarray(pixels, np.float64)
         places = np.asarray(pixels, np.float32)
-        maps = [cv2.remap(m, places, None, cv2.INTER_LINEAR) for m in self._undistortion]
+        # Edges of an enlarged image lie up to half a pixel outside, where the maps go on evenly.
+        maps = [
+            cv2.remap(m, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for m in self._undistortion
+        ]
         return np.stack(maps, -1).astype(np.float64)
 
     @property

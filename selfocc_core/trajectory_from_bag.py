@@ -25,11 +25,11 @@ def trajectory_from_bag(bag: BagReader, base_frame: str = 'base_link') -> Trajec
     topic = motion_topic(bag, base_frame) or ODOMETRY_TOPIC
     bag.require([topic])
     poses: dict[int, Transform] = {}
-    for stamped, pose in _messages(bag, topic, base_frame):
-        try:
+    try:
+        for stamped, pose in _messages(bag, topic, base_frame):
             poses.setdefault(stamp_ns_of(stamped), parent_from_child(pose))
-        except SelfOccError as error:
-            raise SelfOccError(f'{topic} in bag {bag.path}: {error}') from error
+    except SelfOccError as error:
+        raise SelfOccError(f'{topic} in bag {bag.path}: {error}') from error
     stamps_ns = sorted(poses)
     world_from_ego = np.stack([poses[stamp_ns] for stamp_ns in stamps_ns])
     return Trajectory(np.array(stamps_ns, np.int64), world_from_ego)

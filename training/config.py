@@ -6,6 +6,7 @@ Section numbers refer to the description of the method in docs/method.md.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from selfocc_core.errors import SelfOccError
@@ -211,6 +212,11 @@ class OutputConfig:
             not 0 < self.occupied_above_opacity < 1,
             'output.occupied_above_opacity does not lie between 0 and 1',
         )
+        _refuse_if(self.depth_samples < 2, 'output.depth_samples is less than 2')
+        _refuse_if(
+            not 0 < self.depth_near_m < self.depth_far_m,
+            'output.depth_near_m does not lie between 0 and depth_far_m',
+        )
 
 
 @dataclass(frozen=True)
@@ -245,6 +251,13 @@ class RenderConfig:
     checkpoint: bool = True
     """Render camera by camera and sample again in the backward pass instead of keeping samples:
     less memory and, on a CPU, no slower."""
+
+    def __post_init__(self) -> None:
+        _refuse_if(self.samples < 2, 'render.samples is less than 2')
+        _refuse_if(self.pixel_count < 1, 'render.pixel_count is less than 1')
+        _refuse_if(
+            not 0 < self.near_m < self.far_m, 'render.near_m does not lie between 0 and far_m'
+        )
 
 
 @dataclass(frozen=True)
@@ -288,6 +301,16 @@ class LossConfig:
     """Weight of semantics."""
     swept_volume: float = 0.0
     """Weight of free space where the vehicle itself drove (ours)."""
+
+    def __post_init__(self) -> None:
+        steps = self.patch_steps
+        rising = all(before < after for before, after in pairwise(steps))
+        _refuse_if(
+            not steps or not rising or any(s < 1 or s & (s - 1) for s in steps),
+            f'losses.patch_steps ({" ".join(map(str, steps))}) are not rising powers of two such '
+            'as 2 4 8',
+        )
+        _refuse_if(self.temperature <= 0, 'losses.temperature is not positive')
 
 
 @dataclass(frozen=True)
@@ -425,7 +448,6 @@ class Preset:
             form in {'combined', 'separate'},
             f'losses.photometric_form {form} needs render.rays lattice',
         )
-        _refuse_if(losses.temperature <= 0, 'losses.temperature is not positive')
         _refuse_if(not decoder.color, 'render.rays pixels needs model.decoder.color')
         _refuse_if(
             losses.smoothness > 0

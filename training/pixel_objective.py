@@ -96,11 +96,14 @@ class PixelObjective:
         sources: list[Source],
     ) -> Tensor:
         if self.preset.losses.photometric_form == 'reprojection':
-            met = along(rays, rendering.depth[:, None])[:, 0]
+            # What lies beyond the volume may be far beyond it.
+            far_m = (self.preset.render.far_m - exit_depth(rays, field.grid)).clamp(min=0)
+            depth = rendering.depth + rendering.background * far_m
+            met = along(rays, depth[:, None])[:, 0]
             automask = self.preset.losses.automask
             return pixel_reprojection_loss(target, pixels, met, sources, automask=automask)
         exits = exit_depth(rays, field.grid)
-        beyond = along(rays, exits[:, None] * torch.tensor(_FAR_PROPOSALS))
+        beyond = along(rays, exits[:, None] * exits.new_tensor(_FAR_PROPOSALS))
         points = torch.cat([rendering.points.detach(), beyond], 1)
         proposals = proposal_costs(target, pixels, points, sources)
         weights, background = rendering.weights, rendering.background

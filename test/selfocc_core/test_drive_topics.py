@@ -107,3 +107,10 @@ def test_the_topic_of_an_uncalibrated_camera_is_named(tmp_path):
         bag.write('/tf_static', messages.tf_message([link]), 0)
     with pytest.raises(SelfOccError, match=r'/camera/a/camera_info in bag .*: camera "a" is n'):
         rig_from_bag(tmp_path / 'x.mcap')
+
+
+def test_a_lone_camera_may_lie_in_no_namespace(bag_with):
+    with bag_with('/image_raw', '/camera_info') as bag:
+        assert camera_names(bag) == ('camera',)
+        assert image_topic(bag, 'camera') == '/image_raw'
+        assert info_topic(bag, 'camera') == '/camera_info'

@@ -5,7 +5,13 @@ import hashlib
 import pytest
 
 from selfocc_core.errors import SelfOccError
-from selfocc_core.files import read_text, sha256_of, temporary_sibling, write_atomically
+from selfocc_core.files import (
+    read_bytes,
+    read_text,
+    sha256_of,
+    temporary_sibling,
+    write_atomically,
+)
 
 
 def test_write_replaces_and_leaves_no_temporary(tmp_path):
@@ -35,6 +41,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(SelfOccError, match='cannot write'):
         write_atomically(tmp_path / 'file' / 'a.txt', b'')
+
+
+def test_read_bytes_is_bounded(tmp_path):
+    path = tmp_path / 'a.png'
+    with pytest.raises(SelfOccError, match=r'cannot read image .*a\.png: No such file'):
+        read_bytes(path, 'image')
+    path.write_bytes(b'abc')
+    assert read_bytes(path, 'image') == b'abc'
+    with path.open('r+b') as stream:
+        stream.truncate(64 * 2**20 + 1)
+    with pytest.raises(SelfOccError, match=r'image .*a\.png is larger than 64 MiB'):
+        read_bytes(path, 'image')
 
 
 def test_read_text_is_bounded(tmp_path):

@@ -83,3 +83,10 @@ def test_input_from_ego_is_the_whole_chain():
 def test_an_image_of_another_size_is_refused(shape):
     with pytest.raises(SelfOccError, match='camera "front" sent'):
         Preprocessor(camera(), 90, 160)(np.zeros(shape, np.uint8))
+
+
+def test_edges_of_an_enlarged_image_show_the_edges_of_the_cameras():
+    lens = camera(16, 12, distortion_model='plumb_bob', distortion=(1e-9, 0.0, 0.0, 0.0, 0.0))
+    pixels = Preprocessor(lens, 48, 64).source_pixels()
+    np.testing.assert_allclose(pixels[[0, -1], :, 1].T, [[0, 11]] * 64, atol=0.01)
+    np.testing.assert_allclose(pixels[:, [0, -1], 0], [[0, 15]] * 48, atol=0.01)

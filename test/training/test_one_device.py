@@ -40,10 +40,14 @@ def _numbers_of_nothing(monkeypatch):
         yield
 
 
-@pytest.fixture(params=['pixels', 'lattice'])
+@pytest.fixture(params=['pixels', 'baseline', 'lattice'])
 def preset(request, small_preset):
     if request.param == 'pixels':
         return small_preset
+    if request.param == 'baseline':
+        baseline = PRESETS['scenerf_like']
+        render = replace(small_preset.render, weights=baseline.render.weights)
+        return replace(small_preset, render=render, losses=baseline.losses)
     method = PRESETS['semantickitti_occ']
     render = replace(method.render, rows=3, columns=4, samples=8)
     losses = replace(method.losses, photometric_form='combined', semantic=0.0)

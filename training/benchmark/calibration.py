@@ -22,6 +22,7 @@ from selfocc_core.model_card import ModelCard
 from selfocc_core.pipeline import OccupancyPipeline, OccupancyResult
 from selfocc_core.progress import track
 from selfocc_core.voxels import VoxelGrid, VoxelState
+from training.benchmark.predictions import resampled
 from training.benchmark.recorded import read_world, seen_by
 
 Levels = NDArray[np.float32]
@@ -95,9 +96,7 @@ def calibrate(
 def levels_on(result: OccupancyResult, grid: VoxelGrid) -> Levels:
     """Return a model's first output at the voxel centres of a grid, +Inf where it is unknown."""
     known = np.where(result.states == VoxelState.UNKNOWN, np.float32(np.inf), result.sdf)
-    ijk, inside = result.grid.indices(grid.centers())
-    found = known[tuple(np.moveaxis(ijk, -1, 0))]
-    return np.asarray(np.where(inside, found, np.float32(np.inf)), np.float32)
+    return resampled(known, result.grid, grid, outside=np.inf)
 
 
 def scored(levels: Levels, truth: OccupancyTruth) -> tuple[Levels, NDArray[np.bool_]]:
@@ -124,7 +123,10 @@ def sweep(levels: Levels, true: NDArray[np.bool_], own_threshold: float) -> Cali
     # Of equal levels only all together can be above or below a threshold.
     is_last = np.append(ordered[1:] != ordered[:-1], True) & np.isfinite(ordered)
     if not true.any() or not is_last.any():
-        raise SelfOccError('the calibration worlds have no visible obstacle: give other --seeds')
+        raise SelfOccError(
+            'in the calibration worlds no obstacle is visible, or the model knows none of what '
+            'is: give other --calibration-seeds'
+        )
     best = int(np.where(is_last, iou, -1).argmax())
     claimed = int(np.searchsorted(ordered, np.float32(own_threshold), side='right'))
     own = float(iou[claimed - 1]) if claimed else 0.0

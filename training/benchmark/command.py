@@ -91,6 +91,8 @@ class Benchmark:
 
         if self.threads is not None and self.threads < 1:
             raise SelfOccError('--threads must be at least 1')
+        if self.calibrate == 'rivals' and not self.against:
+            raise SelfOccError('--calibrate rivals has nothing to do: name rivals with --against')
         seeds = set(parse_seeds(self.seeds))
         if seeds & set(parse_seeds(self.map_seeds)):
             raise SelfOccError(
@@ -151,10 +153,12 @@ class Benchmark:
         from training.benchmark.torch_backend import model_name
 
         models = {'model': self._open(self.model or shipped_model())}
+        taken = {*models, models['model'].card.name, *DESCRIPTIONS}
         for path in self.against:
             name = model_name(path)
-            if name in models or name in DESCRIPTIONS:
+            if name in taken:
                 raise SelfOccError(f'there are two things named "{name}": rename {path}')
+            taken.add(name)
             models[name] = self._open(path)
         return models
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from selfocc_core.semantics import CLASS_NAMES
 from selfocc_core.transforms import Trajectory
 from selfocc_core.voxels import VoxelGrid, VoxelState
 from training.benchmark.views import lattice_rays
+
+Number = TypeVar('Number', np.uint8, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,17 +88,25 @@ def world_labels(
 
 
 def resampled(
-    states: NDArray[np.uint8],
+    values: NDArray[Number],
     source: VoxelGrid,
     target: VoxelGrid,
-    outside: int = VoxelState.UNKNOWN,
-) -> NDArray[np.uint8]:
-    """Return the states at the voxel centres of another grid; unknown outside of the source."""
+    outside: float = VoxelState.UNKNOWN,
+) -> NDArray[Number]:
+    """Return values of voxels, such as states, at the voxel centres of another grid.
+
+    Args:
+        values: Of the source ``[X, Y, Z]``.
+        source: Their grid.
+        target: The other grid.
+        outside: What stands where the target is outside of the source; unknown by default.
+    """
     if source == target:
-        return states
+        return values
     ijk, inside = source.indices(target.centers())
-    found = states[tuple(np.moveaxis(ijk, -1, 0))]
-    return np.asarray(np.where(inside, found, outside), np.uint8)
+    found = values[tuple(np.moveaxis(ijk, -1, 0))]
+    filled: NDArray[Number] = np.where(inside, found, values.dtype.type(outside))
+    return filled
 
 
 def depth_on_lattice(

@@ -33,7 +33,10 @@ PROTOCOL = {
     'depth_infinity': '+Inf, where a model met nothing, counts as the depth at which the ray '
     'leaves the volume; baselines without a surface on a ray end there, too.',
     'occupancy': 'Voxels that a camera sees. Obstacles: without road, sidewalk, terrain and the '
-    'voxel above and below these. Ranges are horizontal distances from the ego origin.',
+    'voxel above and below these. Ranges are horizontal distances from the ego origin, heights '
+    'those of voxel centres above the highest true ground in their column or the nearest one.',
+    'calibration': 'Models named there have the threshold of best IoU of obstacles, pooled over '
+    'its worlds, of which models may have seen the video. All scores of occupancy are at it.',
     'f_score_0_8m': 'Harmonic mean of precision and recall of obstacle voxels whose centre has '
     f'one of the other side within {TOLERANCE_M:g} m.',
     'semantics': 'IoU of each class in voxels that a camera sees, for models with classes of the '

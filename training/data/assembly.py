@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +29,8 @@ _FASTEST_M_S = 70.0
 # Where a camera's image gets brighter or darker by more than this from one moment to the next, its
 # exposure jumped: the same surface does not look the same. The floor keeps nights quiet.
 _LARGEST_EXPOSURE_FACTOR, _BRIGHTNESS_FLOOR = 2.0, 24.0
+
+_PIXELS = 'images', 'supervision'
 
 _log = logging.getLogger(__name__)
 
@@ -64,11 +69,14 @@ class Labelling:
     decode: Decode
 
     def of(
-        self, cameras: Sequence[NetworkImages], image_names: Sequence[Sequence[str]]
+        self,
+        cameras: Sequence[NetworkImages],
+        image_names: Sequence[Sequence[str]],
+        video: Path | None,
     ) -> NDArray[np.uint8]:
-        """Return the labels of the supervising images ``[T, N, H', W']``."""
+        """Return the labels of the supervising images ``[T, N, H', W']``; kept as the video is."""
         makers = [camera.supervision for camera in cameras]
-        return self.source.of(self.drive, makers, image_names, self.decode)
+        return self.source.of(self.drive, makers, image_names, self.decode, video)
 
 
 def clips_of(
@@ -87,7 +95,8 @@ def clips_of(
         cameras: Its cameras, in order.
         moments: In order of time; not looked at if they are kept already.
         labelling: Gives their pseudo-labels, if there are any.
-        entry: Where the decoded video is kept (``kept_video``); in memory by default.
+        entry: Where the decoded video is kept (``kept_video``), its labels beside it; in memory by
+            default.
 
     Raises:
         SelfOccError: There are no three moments in a row, or labels are missing or wrong.
@@ -104,46 +113,44 @@ def clips_of(
         )
     video = _clip(name, cameras, arrays)
     if labelling is not None:
-        labels = labelling.of(cameras, arrays['image_names'].tolist())
+        labels = labelling.of(cameras, arrays['image_names'].tolist(), entry)
         video = replace(video, supervision_labels=labels)
     return [video[part] for part in parts]
 
 
 def _in_memory(moments: Iterable[Moment]) -> Arrays:
-    pairs: list[Sequence[tuple[Image, Image]]] = []
-    arrays = _without_images(moments, pairs.append)
-    if pairs:
-        arrays['images'] = np.stack([[image for image, _ in moment] for moment in pairs])
-        if not _are_equal(pairs[0]):
-            arrays['supervision'] = np.stack([[image for _, image in moment] for moment in pairs])
+    streams = {name: BytesIO() for name in _PIXELS}
+    arrays = _streamed(moments, streams)
+    for name, stream in streams.items():
+        if f'{name}_shape' in arrays:
+            pixels = np.frombuffer(stream.getbuffer(), np.uint8)
+            arrays[name] = pixels.reshape(arrays[f'{name}_shape'])
     return arrays
 
 
 def _in_files(moments: Iterable[Moment], folder: Path) -> Arrays:
-    """Write the images as they come, and return their shapes and all else."""
-    shapes: Arrays = {}
-    with (
-        (folder / 'images.u8').open('wb') as inputs,
-        (folder / 'supervision.u8').open('wb') as supervising,
-    ):
+    with ExitStack() as stack:
+        files = {n: stack.enter_context((folder / f'{n}.u8').open('wb')) for n in _PIXELS}
+        return _streamed(moments, files)
 
-        def write(pairs: Sequence[tuple[Image, Image]]) -> None:
-            for image, supervision in pairs:
-                inputs.write(image.tobytes())
-                if not _are_equal(pairs):
-                    supervising.write(supervision.tobytes())
-            shapes['images_shape'] = np.array([len(pairs), *pairs[0][0].shape])
-            if not _are_equal(pairs):
-                shapes['supervision_shape'] = np.array([len(pairs), *pairs[0][1].shape])
 
-        arrays = _without_images(moments, write)
+def _streamed(moments: Iterable[Moment], streams: Mapping[str, IO[bytes]]) -> Arrays:
+    """Write the pixels as they come, so that none is held twice; return all else and their shapes.
+
+    The stream of supervising images stays empty where the network's input supervises too.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def write(pairs: Sequence[tuple[Image, Image]]) -> None:
+        is_equal = pairs[0][0] is pairs[0][1]
+        for name, images in zip(_PIXELS, zip(*pairs, strict=True), strict=True):
+            if name == 'images' or not is_equal:
+                streams[name].writelines(image.tobytes() for image in images)
+                shapes[name] = len(images), *images[0].shape
+
+    arrays = _without_images(moments, write)
     count = len(arrays['stamps_ns'])
-    return arrays | {name: np.array([count, *shape]) for name, shape in shapes.items()}
-
-
-def _are_equal(pairs: Sequence[tuple[Image, Image]]) -> bool:
-    """Return whether the network's input supervises too."""
-    return pairs[0][0] is pairs[0][1]
+    return arrays | {f'{name}_shape': np.array([count, *s]) for name, s in shapes.items()}
 
 
 def _without_images(

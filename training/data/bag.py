@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from training.data.used_cameras import used_cameras
 # Between poses farther apart the vehicle may have turned or braked; 10 Hz with some jitter passes.
 _LONGEST_POSE_GAP_NS = 150_000_000
 _LARGEST_DAMAGED_SHARE = 0.05
+_AHEAD = 32
 
 _log = logging.getLogger(__name__)
 
@@ -92,13 +93,18 @@ def _moments(path: Path, cameras: Sequence[NetworkImages]) -> Iterator[Moment]:
 
 def _images(path: Path, wanted: Collection[ImageName]) -> Iterator[tuple[ImageName, Image]]:
     """Yield images as the cameras took them; an image is named by its stamp."""
+    remaining = set(wanted)  # the first of a stamp counts, as for training
     with BagReader(path) as bag:
         topics = {image_topic(bag, name): name for name in {w.camera for w in wanted}}
         for message in bag.messages(list(topics)):
-            decoded = message.decode()
+            try:
+                decoded = message.decode()
+            except SelfOccError:
+                continue  # counted where the drive was read
             stamp = str(stamp_ns_of(decoded))
             name = ImageName(drive_name(path), topics[message.topic], stamp)
-            if name in wanted:
+            if name in remaining:
+                remaining.remove(name)
                 yield name, decode_image(decoded)
 
 
@@ -178,6 +184,7 @@ class _Reading:
         names = {topic: name for name, topic in self._topics.items()}
         makers = {camera.camera.name: camera for camera in self._cameras}
         synchronizer: Synchronizer[Future[Images | None]] = Synchronizer(list(makers))
+        ahead: deque[Future[Images | None]] = deque()
         with BagReader(self._path) as bag, ThreadPoolExecutor(os.cpu_count()) as pool:
             for message in bag.messages(list(names)):
                 decoded = self._decoded(message)
@@ -185,6 +192,9 @@ class _Reading:
                     continue
                 name, stamp_ns = names[message.topic], stamp_ns_of(decoded)
                 images = pool.submit(self._network_images, makers[name], decoded)
+                ahead.append(images)
+                if len(ahead) > _AHEAD:  # reading is faster than decoding
+                    wait([ahead.popleft()])
                 yield from synchronizer.push(name, stamp_ns, images, message.stamp_ns)
             yield from synchronizer.poll(bag.end_ns + 10**10)
 

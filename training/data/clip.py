@@ -12,7 +12,7 @@ from selfocc_core.transforms import invert
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """Frame sets of one drive, in order.
+    """Frame sets of one drive, in order; images and labels may be read only (``kept_video``).
 
     Attributes:
         name: Where it comes from.

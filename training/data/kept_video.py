@@ -1,19 +1,20 @@
 """Decoded video in files: made once, then mapped into memory by every process that needs it.
 
 An entry is a folder with the pixels, ``images.u8`` and ``supervision.u8``, and ``moments.npz``
-with all else. It appears when it is complete. Its name says what it was made of: what was made of
-something else is never found, and what is cut off is made again. Entries may be removed while
-nothing trains.
+with all else; labels have an entry of their own. An entry appears when it is complete. Its name
+says what it was made of: what was made of something else is never found, and what is cut off is
+made again. Entries may be removed while nothing trains.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import platform
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ class VideoCache:
         return self.folder / digest.hexdigest()[:32]
 
 
+def entry_beside(entry: Path, *facts: object) -> Path:
+    """Return where something lies that is made of what is in an entry, and of something else."""
+    return VideoCache(entry.parent).entry(entry.name, *facts)
+
+
 def facts_of(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
     """Return what tells files from others and from their own past: path, size, time of change.
 
@@ -67,33 +73,48 @@ def kept(entry: Path, make: Callable[[Path], Arrays]) -> Arrays:
             shape of each as ``<name>_shape``, and all else.
 
     Returns:
-        What ``make`` returned, and the images by name, mapped into memory.
+        What ``make`` returned, and the images by name, mapped into memory; they cannot be written.
 
     Raises:
         SelfOccError: It cannot be written.
     """
-    with _locked(entry):
-        found = _mapped(entry)
-        if found is None:
-            _write(entry, make)
+    found = _mapped(entry)  # without the lock, so that a folder may be readable only
+    if found is None:
+        with locked(entry.with_suffix('.lock')):
             found = _mapped(entry)
+            if found is None:
+                _write(entry, make)
+                found = _mapped(entry)
     if found is None:
         raise SelfOccError(f'cannot read back {entry}: does the disk fail?')
     return found
 
 
 @contextmanager
-def _locked(entry: Path) -> Iterator[None]:
-    """Keep other processes of this computer away from an entry."""
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with entry.with_suffix('.lock').open('w') as stream:
+def locked(path: Path) -> Iterator[None]:
+    """Let one process of this computer at a time into a block; a killed one leaves it.
+
+    Args:
+        path: A file that stands for the block; it stays.
+
+    Raises:
+        SelfOccError: It cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = stack.enter_context(path.open('w'))
             fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
-    except OSError as error:
-        raise SelfOccError(
-            f'cannot write {entry}: {error.strerror}; make room, or choose another --cache'
-        ) from error
+        except OSError as error:
+            raise SelfOccError(_cannot_write(path, error)) from error
+        yield
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    return (
+        f'cannot write {path}: {error.strerror}; make room, or choose another folder (of decoded '
+        'drives with --cache)'
+    )
 
 
 def _mapped(entry: Path) -> Arrays | None:
@@ -106,7 +127,7 @@ def _mapped(entry: Path) -> Arrays | None:
             arrays[name.removesuffix('_shape')] = _pixels(
                 entry / f'{name.removesuffix("_shape")}.u8', tuple(map(int, shape))
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     return arrays
 
@@ -114,19 +135,23 @@ def _mapped(entry: Path) -> Arrays | None:
 def _pixels(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if path.stat().st_size != np.prod(shape):
         raise ValueError(f'{path} is cut off')
-    # Copied on write, as torch has no tensors that cannot be written; nobody writes.
-    return np.asarray(np.memmap(path, np.uint8, 'c', shape=shape))
+    # Read only: what could be written would count as memory, and a long drive be refused.
+    return np.asarray(np.memmap(path, np.uint8, 'r', shape=shape))
 
 
 def _write(entry: Path, make: Callable[[Path], Arrays]) -> None:
-    unfinished = entry.with_suffix('.unfinished')  # of a run that was killed it is used again
+    # That of a killed run is used again; computers that share a folder may not share its locks.
+    unfinished = entry.with_name(f'{entry.name}.{platform.node()}.unfinished')
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
     try:
+        unfinished.mkdir()
         arrays = make(unfinished)
         with (unfinished / _MOMENTS).open('wb') as stream:
             np.savez(stream, allow_pickle=False, **arrays)
-        shutil.rmtree(entry, ignore_errors=True)
-        unfinished.rename(entry)
+        if _mapped(entry) is None:  # another computer may have been faster, and use it
+            shutil.rmtree(entry, ignore_errors=True)
+            unfinished.rename(entry)
+    except OSError as error:
+        raise SelfOccError(_cannot_write(entry, error)) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -67,8 +67,8 @@ def read_clips(
         SelfOccError: A file is missing or damaged, or the drive is too short.
     """
     drive = drive.absolute()  # a drive given as "." has a parent too
-    calibration, size = _read_calibration(drive)
-    stamps_ns = _read_stamps_ns(drive / 'image_02' / 'timestamps.txt')
+    calibration, size = read_calibration(drive)
+    stamps_ns = read_stamps_ns(drive / 'image_02' / 'timestamps.txt')
     if poses is None:
         world_from_ego = _poses_of_oxts(drive, stamps_ns)
     else:
@@ -98,7 +98,7 @@ def read_clips(
     )
 
 
-def _read_calibration(drive: Path) -> tuple[KittiCalibration, tuple[int, int]]:
+def read_calibration(drive: Path) -> tuple[KittiCalibration, tuple[int, int]]:
     """Return the calibration of a drive's day and the width and height of its images."""
     cameras = CalibrationFile(drive.parent / 'calib_cam_to_cam.txt')
     rectified_from_camera0 = np.eye(4)
@@ -118,8 +118,8 @@ def _rigid(file: CalibrationFile) -> Transform:
     return transform
 
 
-def _read_stamps_ns(path: Path) -> NDArray[np.int64]:
-    """Read lines such as ``2011-09-26 13:10:51.168593664``."""
+def read_stamps_ns(path: Path) -> NDArray[np.int64]:
+    """Return the stamps of lines such as ``2011-09-26 13:10:51.168593664``."""
     lines = read_text(path, 'time stamps').split('\n')
     try:
         stamps = np.array([line.strip() for line in lines if line.strip()], 'datetime64[ns]')
@@ -142,7 +142,7 @@ def _poses_of_oxts(drive: Path, stamps_ns: NDArray[np.int64]) -> NDArray[np.floa
 
 def _trajectory_of_oxts(drive: Path) -> Trajectory:
     """Return ``world_from_ego`` from the navigation unit; the world begins at its first pose."""
-    stamps_ns = _read_stamps_ns(drive / 'oxts' / 'timestamps.txt')
+    stamps_ns = read_stamps_ns(drive / 'oxts' / 'timestamps.txt')
     files = [drive / 'oxts' / 'data' / f'{n:010d}.txt' for n in range(len(stamps_ns))]
     present = [n for n, path in enumerate(files) if path.is_file()]
     if len(present) < 2:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfocc_core.errors import SelfOccError
+from selfocc_core.files import read_bytes
 
 IGNORED = 255
 """Label of pixels that teach nothing."""
@@ -19,7 +20,7 @@ LabelImage = NDArray[np.uint8]
 _SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _HEADER = struct.Struct('>8s4x4sIIBB')
 _GREY = 0
-_MAX_BYTES, _MAX_PIXELS = 64 * 2**20, 64 * 10**6
+_MAX_PIXELS = 64 * 10**6
 
 
 def encode_labels(labels: LabelImage) -> bytes:
@@ -34,12 +35,7 @@ def read_label_png(path: Path) -> LabelImage:
     Raises:
         SelfOccError: The file is missing, unreasonably large, damaged or not 8-bit grey.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise SelfOccError(f'labels {path} are larger than 64 MiB: is it the right file?')
-        data = path.read_bytes()
-    except OSError as error:
-        raise SelfOccError(f'cannot read labels {path}: {error.strerror}') from error
+    data = read_bytes(path, 'label image')
     _check_header(path, data)
     labels = _decoded(data)
     if labels is None:
@@ -67,4 +63,5 @@ def _decoded(data: bytes) -> LabelImage | None:
         labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
-    return None if labels is None else np.asarray(labels, np.uint8)
+    # The header says grey, but a file may say more than that further on.
+    return labels if labels is not None and labels.ndim == 2 else None

@@ -50,7 +50,7 @@ def load_labeller(entry: str, classes: tuple[str, ...]) -> Labeller:
     module_name, _, factory_name = entry.partition(':')
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise SelfOccError(
             f'there is no labeller "{entry}" ({error}): give package.module:factory of an '
             'installed package'

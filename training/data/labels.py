@@ -31,6 +31,7 @@ from selfocc_core.preprocess import Preprocessor
 from selfocc_core.progress import track
 from training.config import Preset
 from training.data.clip import Clip
+from training.data.kept_video import Arrays, entry_beside, facts_of, kept, locked
 from training.data.label_png import IGNORED, LabelImage, encode_labels, read_label_png
 from training.data.labeller import Labeller
 
@@ -88,7 +89,16 @@ class LabelFolder:
     classes: tuple[str, ...]
 
     def path(self, name: ImageName) -> Path:
-        """Return the file of an image's labels."""
+        """Return the file of an image's labels.
+
+        Raises:
+            SelfOccError: The name would lead out of the folder; it may come from anywhere.
+        """
+        if any(part in {'', '.', '..'} or '/' in part for part in name):
+            raise SelfOccError(
+                f'labels of image "{name.image}" of camera "{name.camera}" of drive '
+                f'"{name.drive}" can have no file: give all of them plain names'
+            )
         return self.folder / name.drive / name.camera / f'{name.image}.png'
 
     def check_classes(self) -> None:
@@ -160,11 +170,11 @@ class LabelSource:
 
     Attributes:
         folder: Where they lie.
-        labeller: Makes those that are missing.
+        load_labeller: Returns what makes those that are missing; only called if some are.
     """
 
     folder: LabelFolder
-    labeller: Labeller | None = None
+    load_labeller: Callable[[], Labeller] | None = None
 
     def of(
         self,
@@ -172,17 +182,19 @@ class LabelSource:
         cameras: Sequence[Preprocessor],
         images: Sequence[Sequence[str]],
         decode: Decode,
+        video: Path | None = None,
     ) -> NDArray[np.uint8]:
         """Return the labels of the frame sets of a drive ``[T, N, height, width]``.
 
-        Of several processes that train together each makes all that is missing: let one read the
-        drives before, where a labeller is slow.
+        Of several processes of a computer one makes what is missing while others wait.
 
         Args:
             drive: Its name.
             cameras: What makes supervising images of those of each camera.
             images: Names of the images ``[T][N]``.
             decode: Gives images that have no labels yet.
+            video: Entry of the drive (``kept_video``), beside which its labels are kept as they
+                are returned; in memory by default.
 
         Raises:
             SelfOccError: Labels are missing and there is no labeller, or they cannot be used.
@@ -192,30 +204,56 @@ class LabelSource:
             [ImageName(drive, c.camera.name, i) for c, i in zip(cameras, of_set, strict=True)]
             for of_set in images
         ]
-        missing = [n for of_set in names for n in of_set if not self.folder.path(n).is_file()]
-        if missing:
-            self._make(missing, sum(map(len, names)), decode)
-        return np.stack(
-            [
-                [self.folder.read(*pair) for pair in zip(of_set, cameras, strict=True)]
-                for of_set in names
-            ]
-        )
+        self._complete([name for of_set in names for name in of_set], decode)
+        shape = len(names), len(cameras), cameras[0].height, cameras[0].width
+        labels = (self.folder.read(*p) for s in names for p in zip(s, cameras, strict=True))
+        if video is None:
+            pixels = np.empty((shape[0] * shape[1], *shape[2:]), np.uint8)
+            for place, image in zip(pixels, labels, strict=True):
+                place[:] = image
+            return pixels.reshape(shape)
 
-    def _make(self, missing: list[ImageName], images: int, decode: Decode) -> None:
-        if self.labeller is None:
+        def write(folder: Path) -> Arrays:
+            with (folder / 'labels.u8').open('wb') as stream:
+                stream.writelines(image.tobytes() for image in labels)
+            return {'labels_shape': np.array(shape)}
+
+        facts = facts_of(self.folder.path(name) for of_set in names for name in of_set)
+        return kept(entry_beside(video, self.folder.classes, facts), write)['labels']
+
+    def _complete(self, names: Sequence[ImageName], decode: Decode) -> None:
+        """Make the labels of a drive that are missing."""
+        missing = self._missing(names)
+        if not missing:
+            return
+        if self.load_labeller is None:
             raise SelfOccError(
-                f'{len(missing)} of {images} images of {missing[0].drive} have no labels, the '
+                f'{len(missing)} of {len(names)} images of {missing[0].drive} have no labels, the '
                 f'first is {self.folder.path(missing[0])}: label them, or give labeller='
             )
-        self.folder.describe(self.labeller.name)
+        with locked(self.folder.folder / missing[0].drive / '.lock'):
+            missing = self._missing(names)  # another process may have made them meanwhile
+            if missing:
+                self._make(missing, self.load_labeller(), decode)
+
+    def _missing(self, names: Sequence[ImageName]) -> list[ImageName]:
+        return [name for name in names if not self.folder.path(name).is_file()]
+
+    def _make(self, missing: list[ImageName], labeller: Labeller, decode: Decode) -> None:
+        self.folder.describe(labeller.name)
         work = track(decode(frozenset(missing)), f'Labelling {missing[0].drive}', len(missing))
         for name, image in work:
-            labels = self.labeller.label(image)
+            labels = labeller.label(image)
             if labels.shape != image.shape[:2] or labels.dtype != np.uint8:
                 raise SelfOccError(
-                    f'labeller {self.labeller.name} gave {labels.dtype} of shape {labels.shape} '
+                    f'labeller {labeller.name} gave {labels.dtype} of shape {labels.shape} '
                     f'for an image of {image.shape}: it must give uint8 of height and width'
+                )
+            wrong = labels[(labels >= len(self.folder.classes)) & (labels != IGNORED)]
+            if len(wrong):
+                raise SelfOccError(
+                    f'labeller {labeller.name} gave the label {wrong[0]}: it must give the place '
+                    f'of one of {len(self.folder.classes)} classes, or {IGNORED}'
                 )
             self.folder.write(name, labels)
 

@@ -287,7 +287,7 @@ def _names(clips: Sequence[Clip]) -> str:
 
 def _input_view(clip: Clip, frame: int) -> View:
     return View(
-        images=torch.from_numpy(clip.images[frame]),
+        images=torch.tensor(clip.images[frame]),  # a copy: those of kept video are read only
         image_from_ego=torch.from_numpy(clip.image_from_ego(frame, frame)),
     )
 

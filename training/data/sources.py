@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
 DATA_HELP = '\n'.join(
     (
         'Drives in other formats, with options after a comma:',
-        'bag:PATH: the same as --bags.',
+        'bag:PATH: the same as --bags; in folders, .mcap files and bag folders are found.',
         'kitti-raw:DRIVE: folder of a drive beside the calibration of its day, or a folder with '
         'such drives. frames=0:120: these frames, the end not included. poses=FILE: poses of '
         'rectified camera 0 for every frame of the drive, 12 numbers a line, instead of oxts.',
@@ -154,13 +155,15 @@ def _labels_of(source: Source, class_names: tuple[str, ...]) -> LabelSource | No
             f'there are labels in {folder} but the preset has no classes: choose '
             '--preset selfocc-tiny-semantic, or give --config.model.decoder.class-names'
         )
-    labeller = None if entry is None else load_labeller(entry, class_names)
-    return LabelSource(LabelFolder(Path(folder), class_names), labeller)
+    load = None if entry is None else partial(load_labeller, entry, class_names)
+    return LabelSource(LabelFolder(Path(folder), class_names), load)
 
 
 def _bags(path: Path) -> list[Path]:
-    is_folder_of_bags = path.is_dir() and not (path / 'metadata.yaml').exists()
-    return sorted(path.glob('*.mcap')) if is_folder_of_bags else [path]
+    if not path.is_dir() or (path / 'metadata.yaml').exists():
+        return [path]
+    folders = (metadata.parent for metadata in path.glob('*/metadata.yaml'))
+    return sorted([*path.glob('*.mcap'), *folders])
 
 
 def _kitti_drives(path: Path) -> list[Path]:

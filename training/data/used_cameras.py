@@ -27,9 +27,13 @@ def used_cameras(rig: Rig, config: InputConfig, drive: str) -> Rig:
     if config.camera_names:
         rig = Rig(tuple(rig[name] for name in config.camera_names))
     if len(rig) != config.cameras:
+        remedy = (
+            'name those to use with --config.model.input.camera-names'
+            if len(rig) > config.cameras
+            else 'record all of them, their camera_info below one namespace'
+        )
         raise SelfOccError(
             f'{drive} has {len(rig)} cameras ({", ".join(rig.names)}), the preset takes '
-            f'{config.cameras}: record all of them with their camera_info, or choose another '
-            'preset'
+            f'{config.cameras}: {remedy}, or choose another preset'
         )
     return rig

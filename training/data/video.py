@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from selfocc_core.cameras import Rig
 from selfocc_core.errors import SelfOccError
+from selfocc_core.files import read_bytes
 from selfocc_core.frames import Image
 from selfocc_core.image_decoding import decode_image_file
 from training.config import InputConfig
@@ -24,7 +25,6 @@ from training.data.kept_video import VideoCache, facts_of
 from training.data.labels import ImageName, LabelSource
 from training.data.network_images import NetworkImages
 
-_MAX_IMAGE_BYTES = 64 * 2**20
 _AHEAD = 16
 
 Item = TypeVar('Item')
@@ -158,12 +158,7 @@ def read_image(path: Path) -> Image:
     Raises:
         SelfOccError: The file is missing, unreasonably large, damaged or cut off.
     """
-    try:
-        if path.stat().st_size > _MAX_IMAGE_BYTES:
-            raise SelfOccError(f'image {path} is larger than 64 MiB: is it the right file?')
-        data = path.read_bytes()
-    except OSError as error:
-        raise SelfOccError(f'cannot read image {path}: {error.strerror}') from error
+    data = read_bytes(path, 'image')
     decoded = decode_image_file(np.frombuffer(data, np.uint8))
     if decoded is None:
         raise SelfOccError(

@@ -34,7 +34,7 @@ class Appearance(NamedTuple):
     Attributes:
         color: RGB in 0..1 ``[N, H, W, 3]``.
         gray: Grey values, averaged over the boxes of each scale ``[L, N, H, W]``.
-        steps: Distance of the nine places of each scale in pixels, ``L`` powers of two.
+        steps: Distance of the nine places of each scale in pixels, ``L`` rising powers of two.
     """
 
     color: Tensor
@@ -61,7 +61,11 @@ class Target(NamedTuple):
 
 
 def appearance_of(images: Tensor, steps: Sequence[int]) -> Appearance:
-    """Prepare RGB images ``[N, 3, H, W]`` in 0..1 for scales of rising powers of two."""
+    """Prepare RGB images ``[N, 3, H, W]`` in 0..1 for scales of rising powers of two.
+
+    Boxes of an even width have no pixel in the middle: theirs is half a pixel right of and below
+    the pixel they stand at, in every image alike.
+    """
     gray, side, levels = images.mean(1), 1, []
     for step in steps:
         while side < step:
@@ -148,8 +152,9 @@ def _bilinear(maps: Tensor, cameras: Tensor, pixels: Tensor) -> Tensor:
     _, height, width, _ = maps.shape
     u = pixels[..., 0].clamp(0, width - 1)
     v = pixels[..., 1].clamp(0, height - 1)
-    left = u.detach().long().clamp(max=width - 2)
-    top = v.detach().long().clamp(max=height - 2)
+    # From below, too: as a whole number, what is no number may be any.
+    left = u.detach().long().clamp(0, width - 2)
+    top = v.detach().long().clamp(0, height - 2)
     a, b = (u - left)[..., None], (v - top)[..., None]
     camera = cameras[:, None]
     above = (1 - a) * maps[camera, top, left] + a * maps[camera, top, left + 1]

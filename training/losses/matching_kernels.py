@@ -28,9 +28,15 @@ def compare_all(
     pixels: Tensor,
     wanted: Tensor | None,
 ) -> Tensor:
-    """Return the cost ``[R, S]`` as ``matching.dissimilarity`` does, without gradients."""
+    """Return the cost ``[R, S]`` as ``matching.dissimilarity`` does, without gradients.
+
+    Raises:
+        IndexError: There is no such camera.
+        ValueError: The arguments are of different numbers of rays, scales or places.
+    """
     from training.losses.matching import L1_SHARE, STRUCTURE_SHARE, UNSEEN
 
+    _check(target, appearance, cameras, pixels, wanted)
     costs = torch.full(pixels.shape[:2], UNSEEN)
     wanted = torch.ones(pixels.shape[:2], dtype=torch.bool) if wanted is None else wanted
     arrays = (
@@ -45,6 +51,27 @@ def compare_all(
     bounds = [int(bound) for bound in np.linspace(0, len(pixels), parts + 1)]
     run_in_threads(_compare, [(*arrays, *part) for part in itertools.pairwise(bounds)])
     return costs
+
+
+def _check(
+    target: Target,
+    appearance: Appearance,
+    cameras: Tensor,
+    pixels: Tensor,
+    wanted: Tensor | None,
+) -> None:
+    """Refuse what the loops would read outside of arrays for."""
+    rays, scales = len(pixels), len(appearance.steps)
+    fits = (
+        len(target.color) == len(cameras) == rays
+        and target.patches.shape[:2] == (rays, scales)
+        and appearance.gray.shape[:2] == (scales, len(appearance.color))
+        and (wanted is None or wanted.shape == pixels.shape[:2])
+    )
+    if not fits:
+        raise ValueError('target, images and places are not of the same rays and scales')
+    if rays and not 0 <= int(cameras.min()) <= int(cameras.max()) < len(appearance.color):
+        raise IndexError(f'a ray looks into an image that is none of {len(appearance.color)}')
 
 
 @compiled_fast

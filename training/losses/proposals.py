@@ -50,7 +50,7 @@ def warp(points: Tensor, image_from_ego: Tensor, size: tuple[int, int]) -> tuple
     homogeneous = homogeneous + image_from_ego[:, None, :, 3]
     depth = homogeneous[..., 2]
     pixels = homogeneous[..., :2] / depth.clamp(min=0.1)[..., None]
-    high = torch.tensor([size[1] - 1.0, size[0] - 1.0])
+    high = pixels.new_tensor([size[1] - 1.0, size[0] - 1.0])
     valid = (depth > 0.1) & (pixels >= 0).all(-1) & (pixels <= high).all(-1)
     return pixels, valid
 
@@ -120,19 +120,21 @@ def mvs_embedded_loss(weights: Tensor, background: Tensor, proposals: ProposalCo
 def evidence_loss(
     weights: Tensor, background: Tensor, proposals: ProposalCosts, temperature: float
 ) -> Tensor:
-    """Return ``c₀ - τ log Σ w exp(-(c - c₀)/τ)``: how unlikely the video is under the weights.
+    """Return ``c₀ - τ log(ε + Σ w exp(-(c - c₀)/τ) / Σ w)``: how unlikely the video is.
 
     The expected cost hardly moves weight to where there is none yet, such as to a car close by
     in what was free space: its gradient is as small as that weight. Here each proposal counts by
     how well it explains the video *and* by its weight, so that a much better explanation wins
-    from next to nothing. For large ``τ`` it becomes the expected cost.
+    from next to nothing. The sums are over what the video can judge; ``ε``, 1e-3, bounds the cost
+    of a ray whose best match is wrong. For large ``τ`` it tends to the expected cost,
+    less ``τ log(1 + ε)``, which no weight changes.
 
     Args:
         weights: Of the samples ``[R, S]``.
         background: Of what lies beyond the volume ``[R]``, as in ``mvs_embedded_loss``.
         proposals: The ``S`` samples, then some proposals beyond the volume.
         temperature: ``τ``, by how much less cost a proposal becomes e times as likely. ``c₀`` is
-            the least cost on the ray.
+            the least cost on the ray, of single proposals beyond the volume, too.
     """
     ray = _judged(weights, background, proposals)
     least = proposals.costs.amin(1)
@@ -146,7 +148,7 @@ class _Judged(NamedTuple):
 
     Attributes:
         weights: ``[R, S + 1]``, 0 of what no source sees.
-        costs: ``[R, S + 1]``.
+        costs: ``[R, S + 1]``, 1e3 of what no source sees.
         share: Sum of the weights ``[R]``.
     """
 

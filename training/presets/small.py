@@ -78,7 +78,7 @@ SELFOCC_TINY = Preset(
         swept_volume=0.3,
     ),
     optimizer=OptimizerConfig(
-        steps=4500,
+        steps=3500,
         learning_rate=2e-3,
         backbone_factor=1.0,
         schedule='cosine',

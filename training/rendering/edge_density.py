@@ -6,18 +6,10 @@ As ``density`` for the method's bins, here for the bins between neighbouring sam
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from training.rendering.density import density_of
 from training.rendering.weights import RayWeights, weights_of_passed
-
-
-def density_of(values: Tensor, sharpness: Tensor | float) -> Tensor:
-    """Return the density ``σ = softplus(-inv_s f)`` in 1/m of values ``f`` of channel 0.
-
-    The sign is that of a distance: dense where ``f`` is negative (see ``density_weights``).
-    """
-    return F.softplus(-sharpness * values)
 
 
 def density_to_weights(

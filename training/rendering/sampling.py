@@ -10,6 +10,9 @@ from torch import Tensor
 
 from training.grid import NodeGrid
 
+# Signed distance at the floor from which solid ground begins below it, at most.
+_FLOOR_CAP_M = 0.2
+
 # Optional: without numba the CPU takes the same way as other devices.
 _HAS_KERNELS = find_spec('numba') is not None
 
@@ -76,10 +79,12 @@ def sample_by_gather(volume: Tensor, points: Tensor, grid: NodeGrid) -> Tensor:
 def extended_sdf(sampled: Tensor, points: Tensor, grid: NodeGrid) -> Tensor:
     """Continue the signed distance below the volume's floor as solid ground.
 
-    Without it, rays that leave through the floor would count as seeing the sky.
+    Without it, rays that leave through the floor would count as seeing the sky. Within the
+    volume the distance is as it is: a cap there would stop every gradient in free space.
     """
     below_m = (grid.minimum_m[2] - points[..., 2]).clamp(min=0)
-    return torch.minimum(sampled, sampled.clamp(max=0.2) - below_m)
+    solid = torch.minimum(sampled, sampled.clamp(max=_FLOOR_CAP_M) - below_m)
+    return solid.where(below_m > 0, sampled)
 
 
 def inside(points: Tensor, grid: NodeGrid) -> Tensor:

@@ -50,9 +50,12 @@ def test_equal_levels_stand_or_fall_together():
     assert found.own_iou_obstacles == 0
 
 
-def test_without_obstacles_there_is_nothing_to_calibrate():
-    with pytest.raises(SelfOccError, match='no visible obstacle'):
-        sweep(np.zeros(4, np.float32), np.zeros(4, bool), 0.0)
+@pytest.mark.parametrize(
+    ('level', 'obstacle'), [(0.0, False), (np.inf, True)], ids=['no obstacle', 'nothing known']
+)
+def test_without_obstacles_there_is_nothing_to_calibrate(level, obstacle):
+    with pytest.raises(SelfOccError, match='give other --calibration-seeds'):
+        sweep(np.full(4, level, np.float32), np.full(4, obstacle), 0.0)
 
 
 def test_a_calibrated_model_scores_what_the_sweep_says(tmp_path, cache, small_worlds):
@@ -186,5 +189,7 @@ def test_a_threshold_does_not_know_what_it_is_measured_on(program, tmp_path, cac
     shared = ['--seeds', '5', '--calibration-seeds', '4,5', '--calibrate', 'all']
     assert program('--model', model, *shared, '--cache', cache) == 1
     assert 'a threshold must not know what it is measured on' in capsys.readouterr().err
+    assert program('--model', model, '--seeds', '5', '--calibrate', 'rivals') == 1
+    assert 'name rivals with --against' in capsys.readouterr().err
     assert program('--model', tmp_path / 'none.ckpt', '--cache', cache) == 1
     assert 'there is no checkpoint' in capsys.readouterr().err

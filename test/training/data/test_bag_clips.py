@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
 from small_bag import (
     IMAGES,
     PERIOD_NS,
@@ -22,9 +23,11 @@ from small_bag import (
 )
 
 from selfocc_core import bag_messages as messages
+from selfocc_core.bags import BagWriter
 from selfocc_core.errors import SelfOccError
 from training.config import TemporalConfig
 from training.data.bag import read_clips
+from training.data.labels import LabelFolder, LabelSource
 from training.data.sampler import Sampler
 
 BACK = '/camera/back/image/compressed'
@@ -204,6 +207,20 @@ def test_odometry_out_of_order_does_no_harm(tmp_path):
     np.testing.assert_array_equal(clip.world_from_ego, expected.world_from_ego)
 
 
+def test_a_bag_of_sqlite3_is_a_drive_too(tmp_path):
+    path, connections = tmp_path / 'drive', {}
+    with Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3) as bag:
+        for stamp_ns, topic, message in drive():
+            name, types = message.__msgtype__, messages.typestore()
+            if topic not in connections:
+                connections[topic] = bag.add_connection(topic, name, typestore=types)
+            bag.write(connections[topic], stamp_ns, types.serialize_cdr(message, name))
+    (expected,) = read(tmp_path)
+    (clip,) = read_clips(path, IMAGES)
+    np.testing.assert_array_equal(clip.images, expected.images)
+    np.testing.assert_array_equal(clip.world_from_ego, expected.world_from_ego)
+
+
 def test_a_drive_that_stands_still_is_named(tmp_path):
     def still(message):
         message.pose.pose.position.x = 0.0
@@ -263,3 +280,37 @@ def test_one_camera_is_a_rig(tmp_path):
     path = write(tmp_path / 'drive.mcap', renamed('/camera/front', '/cam')(entries))
     (clip,) = read_clips(path, replace(IMAGES, cameras=1))
     assert clip.images.shape == (SETS, 1, 32, 64, 3)
+
+
+class Road:
+    """A labeller that finds nothing but road."""
+
+    name = 'road'
+
+    def __init__(self, classes):
+        self.classes = classes
+
+    def label(self, image):
+        return np.zeros(image.shape[:2], np.uint8)
+
+
+def test_a_drive_with_damaged_messages_is_labelled_too(tmp_path):
+    path, type_name = tmp_path / 'drive.mcap', 'sensor_msgs/msg/CompressedImage'
+    with BagWriter(path) as bag:
+        bag.write_raw(FRONT, type_name, b'\0\1\0\0 no message', START_NS - 1)
+        for entry in drive():
+            bag.write(entry.topic, entry.message, entry.stamp_ns)
+    folder = LabelFolder(tmp_path / 'labels', ('road',))
+    (clip,) = read_clips(path, IMAGES, LabelSource(folder, lambda: Road(('road',))))
+    assert len(clip) == SETS
+    assert (clip.supervision_labels == 0).all()
+
+
+def test_an_odometry_that_is_no_message_is_named(tmp_path):
+    path = tmp_path / 'drive.mcap'
+    with BagWriter(path) as bag:
+        bag.write_raw('/odometry', 'nav_msgs/msg/Odometry', b'\0\1\0\0 none', START_NS - 1)
+        for entry in drive():
+            bag.write(entry.topic, entry.message, entry.stamp_ns)
+    with pytest.raises(SelfOccError, match=f'/odometry in bag {path}: a message .* is not a val'):
+        read_clips(path, IMAGES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import threading
 import time
 import warnings
@@ -13,13 +14,15 @@ import numpy as np
 import pytest
 from dataset_trees import IMAGES as KITTI_IMAGES
 from dataset_trees import write_image, write_kitti_drive
-from small_bag import IMAGES, SETS, drive, spoilt, without, write
+from small_bag import IMAGES, PERIOD_NS, RIG, SETS, START_NS, drive, spoilt, without, write
 
 from selfocc_core.errors import SelfOccError
 from training.config import TemporalConfig
 from training.data import bag, kitti_raw
 from training.data.kept_video import VideoCache, kept
+from training.data.labels import ImageName, LabelFolder
 from training.data.sampler import Sampler
+from training.data.sources import parse_source, read_clips
 
 LARGER = replace(IMAGES, height=16, width=32)
 
@@ -75,13 +78,38 @@ def test_a_kept_video_is_the_same_and_decoded_once(path, cache, readings, config
 
 def test_its_pixels_stay_in_the_file_until_they_are_looked_at(path, cache):
     (clip,) = bag.read_clips(path, IMAGES, cache=cache)
-    base = clip.images
-    while not isinstance(base, np.memmap):
-        base = base.base
-    assert base.filename.name == 'images.u8'
+    assert file_of(clip.images) == 'images.u8'
+    assert not clip.images.flags.writeable
     with warnings.catch_warnings():
         warnings.simplefilter('error')  # torch warns of arrays that cannot be written
         Sampler([clip], TemporalConfig(), seed=1).draw(0)
+
+
+def file_of(array):
+    while not isinstance(array, np.memmap):
+        array = array.base
+    return array.filename.name
+
+
+def test_labels_are_kept_beside_the_video_until_they_change(path, tmp_path, cache):
+    def read(cache):
+        (clip,) = read_clips(source, IMAGES, ('road', 'wall'), cache)
+        return clip.supervision_labels
+
+    folder = LabelFolder(tmp_path / 'labels', ('road', 'wall'))
+    source = parse_source(f'bag:{path},labels={folder.folder}')
+    for index in range(SETS):
+        for k, camera in enumerate(RIG):
+            stamp_ns = START_NS + index * PERIOD_NS + 5_000_000 * k
+            labels = np.full((RIG['front'].height, 64), (index + k) % 2, np.uint8)
+            folder.write(ImageName('drive', camera.name, str(stamp_ns)), labels)
+    expected = read(None)
+    assert expected[:, :, 0, 0].tolist() == [[(t + k) % 2 for k in range(6)] for t in range(SETS)]
+    kept_labels = read(cache)
+    assert file_of(kept_labels) == 'labels.u8'
+    np.testing.assert_array_equal(kept_labels, expected)
+    folder.write(ImageName('drive', 'front', str(START_NS)), np.full((36, 64), 255, np.uint8))
+    assert read(cache)[0, 0, 0, 0] == 255
 
 
 def test_another_size_or_a_changed_drive_is_decoded_again(path, cache, readings):
@@ -118,12 +146,35 @@ def test_a_drive_that_is_refused_leaves_nothing(tmp_path, cache):
 
 
 def test_what_a_killed_run_left_does_no_harm(path, cache):
-    left = cache.folder / 'x.unfinished'
+    left = cache.folder / f'x.{platform.node()}.unfinished'
     left.mkdir(parents=True)
     (left / 'images.u8').write_bytes(b'half')
     made = kept(cache.folder / 'x', lambda folder: {'n': np.array(len(list(folder.iterdir())))})
     assert made['n'] == 0
     assert not left.exists()
+
+
+def test_what_another_computer_made_meanwhile_is_left_alone(cache):
+    entry = cache.folder / 'x'
+
+    def make(folder):
+        entry.mkdir()
+        np.savez(entry / 'moments.npz', who=np.array('other'))
+        return {'who': np.array('own')}
+
+    assert kept(entry, make)['who'] == 'other'
+    assert {child.name for child in cache.folder.iterdir()} == {'x', 'x.lock'}
+
+
+def test_a_folder_that_is_complete_is_not_written(path, cache, monkeypatch):
+    (expected,) = bag.read_clips(path, IMAGES, cache=cache)
+
+    def refuse(path):
+        raise AssertionError(path)
+
+    monkeypatch.setattr('training.data.kept_video.locked', refuse)
+    (clip,) = bag.read_clips(path, IMAGES, cache=cache)
+    assert_same(clip, expected)
 
 
 def test_moments_that_are_left_out_stay_left_out(tmp_path, cache):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -35,6 +36,15 @@ class Halves:
 
 def other_classes(classes):
     return Halves(('road', 'sky'))
+
+
+def unused(classes):
+    raise AssertionError('nothing is missing')
+
+
+class Unknown(Halves):
+    def label(self, image):
+        return np.full(image.shape[:2], 3, np.uint8)
 
 
 class Wrong(Halves):
@@ -187,7 +197,7 @@ def test_a_labeller_fills_a_folder_once(read, tmp_path, write, capsys):
     assert clip.supervision_labels[2, 0, 0, -1] == 2
     described = json.loads((tmp_path / 'labels' / 'labels.json').read_text())
     assert described == {'classes': list(CLASSES), 'by': 'halves'}
-    for again in (read(',labeller=test_labels:Halves'), read()):
+    for again in (read(',labeller=test_labels:unused'), read()):
         np.testing.assert_array_equal(again.supervision_labels, clip.supervision_labels)
     assert Halves.labelled == 5
     with pytest.raises(SelfOccError, match='are of the classes road, building, tree but the pre'):
@@ -201,6 +211,8 @@ def test_a_labeller_fills_a_folder_once(read, tmp_path, write, capsys):
         ('no_such_module:x', "no labeller .*No module named 'no_such_module'"),
         ('test_labels', 'give package.module:factory'),
         ('test_labels:other_classes', 'has the classes road, sky but the preset has road, buil'),
+        ('test_labels:Unknown', 'labeller halves gave the label 3: it must give the place of one'),
+        ('.test_labels:Halves', 'there is no labeller ".test_labels:Halves"'),
         ('test_labels:Wrong', r'labeller halves gave uint8 of shape \(3, 3\)'),
     ],
 )
@@ -236,3 +248,18 @@ def test_an_interrupted_write_leaves_no_label(tmp_path, monkeypatch):
     with pytest.raises(SelfOccError, match='No space left'):
         folder.write(name, np.zeros((4, 4), np.uint8))
     assert not folder.path(name).exists()
+
+
+def test_of_several_processes_one_labels_and_the_others_wait(read):
+    Halves.labelled = 0
+    with ThreadPoolExecutor(4) as pool:
+        clips = list(pool.map(lambda _: read(',labeller=test_labels:Halves'), range(4)))
+    assert Halves.labelled == 6
+    for clip in clips:
+        np.testing.assert_array_equal(clip.supervision_labels, clips[0].supervision_labels)
+
+
+@pytest.mark.parametrize('drive', ['../../elsewhere', '/tmp', '..', ''])
+def test_no_name_leads_out_of_the_folder(tmp_path, drive):
+    with pytest.raises(SelfOccError, match=f'of drive "{drive}" can have no file'):
+        LabelFolder(tmp_path, CLASSES).path(ImageName(drive, 'front', '1'))

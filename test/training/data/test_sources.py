@@ -92,3 +92,10 @@ def test_options_reach_the_readers(tmp_path):
         )
     }
     assert list(lengths.values()) == [[4], [3], [7], [7, 7]]
+
+
+def test_in_a_folder_bags_of_both_kinds_are_found(tmp_path):
+    for name in ('b.mcap', 'a/metadata.yaml', 'a/a_0.db3', 'other/x.mcap'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('')
+    assert [d.path.name for d in drives_of(Source('bag', tmp_path))] == ['a', 'b.mcap']

@@ -28,7 +28,7 @@ def test_what_does_not_fit_the_rig_is_refused():
     config = replace(SIX, cameras=2, camera_names=('front', 'top'))
     with pytest.raises(SelfOccError, match='bag x has no camera "top": choose of front, '):
         used_cameras(RIG, config, 'bag x')
-    with pytest.raises(SelfOccError, match=r'has 6 cameras .* the preset takes 3'):
+    with pytest.raises(SelfOccError, match=r'has 6 cameras .* the preset takes 3: name those'):
         used_cameras(RIG, replace(SIX, cameras=3), 'bag x')
 
 

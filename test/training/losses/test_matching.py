@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 
 from training.losses import matching
@@ -46,6 +49,7 @@ def test_structure_ignores_brightness():
 
 
 def test_compiled_loops_give_what_torch_gives(monkeypatch):
+    pytest.importorskip('numba', reason='compiled loops need numba')
     look = appearance_of(smooth_images(), STEPS)
     cameras, pixels = some_pixels(100)
     target = target_of(look, cameras, pixels)
@@ -58,6 +62,39 @@ def test_compiled_loops_give_what_torch_gives(monkeypatch):
     torch.testing.assert_close(compiled, plain, atol=1e-5, rtol=0)
     assert (plain[~wanted] == UNSEEN).all()
     assert (plain[wanted] < 1.1).all()
+
+
+@pytest.mark.parametrize('has_kernels', [True, False], ids=['compiled', 'torch'])
+def test_places_anywhere_are_read_within_the_image(monkeypatch, has_kernels):
+    """Far outside the border goes on; what is no number leads to no other memory."""
+    if has_kernels:
+        pytest.importorskip('numba', reason='compiled loops need numba')
+    monkeypatch.setattr(matching, '_HAS_KERNELS', has_kernels)
+    look = appearance_of(smooth_images(), STEPS)
+    cameras, pixels = some_pixels(4)
+    target = target_of(look, cameras, pixels)
+    far, nan = math.inf, math.nan
+    wild = torch.tensor([[far, -far], [1e30, -1e30], [-far, far], [nan, 3.0], [nan, nan]])
+    border = torch.tensor([[39.0, 0.0], [39.0, 0.0], [0.0, 23.0]])
+    with torch.no_grad():
+        costs = dissimilarity(target, look, cameras, wild.expand(4, 5, 2))
+        expected = dissimilarity(target, look, cameras, border.expand(4, 3, 2))
+    torch.testing.assert_close(costs[:, :3], expected)
+    assert not (costs[:, 3:] > 1.1).any()
+
+
+def test_compiled_loops_read_nothing_outside_of_arrays():
+    pytest.importorskip('numba', reason='compiled loops need numba')
+    look = appearance_of(smooth_images(), STEPS)
+    cameras, pixels = some_pixels(4)
+    target = target_of(look, cameras, pixels)
+    with torch.no_grad():
+        with pytest.raises(IndexError, match='none of 2'):
+            dissimilarity(target, look, torch.full((4,), 2), pixels[:, None])
+        with pytest.raises(ValueError, match='rays and scales'):
+            dissimilarity(target, look, cameras[:3], pixels[:, None])
+        with pytest.raises(ValueError, match='rays and scales'):
+            dissimilarity(target, appearance_of(smooth_images(), (1, 2)), cameras, pixels[:, None])
 
 
 def test_gradients_lead_to_the_place():

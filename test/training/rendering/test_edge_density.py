@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from training.field import Field
 from training.grid import NodeGrid
-from training.rendering.edge_density import density_of, density_to_weights, opacity_over
+from training.rendering.density import density_of
+from training.rendering.edge_density import density_to_weights, opacity_over
 from training.rendering.edge_render import render_edges
 from training.rendering.rays import Rays, log_spaced_distances
 

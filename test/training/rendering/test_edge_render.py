@@ -11,7 +11,7 @@ from training.field import Field
 from training.grid import NodeGrid
 from training.rendering.edge_render import exit_depth, render_edges
 from training.rendering.rays import Rays, cast_rays, inverse_3x3, log_spaced_distances
-from training.rendering.sampling import sample_by_gather, sample_volume
+from training.rendering.sampling import extended_sdf, sample_by_gather, sample_volume
 from training.rendering.weights import sdf_to_weights
 
 GRID = NodeGrid.box((-25.6, -25.6, -2.0), (25.6, 25.6, 4.4), (65, 65, 17))
@@ -107,3 +107,22 @@ def test_exit_depth_of_axis_aligned_rays():
     directions = torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
     exits = exit_depth(Rays(origins, directions), GRID)
     torch.testing.assert_close(exits, torch.tensor([25.6, 25.6, 4.4]))
+
+
+def test_free_space_is_empty_for_blurry_surfaces_too_and_feels_the_rays():
+    nodes = GRID.node_positions()
+    sdf = nodes[..., 2].clamp(max=3.0).requires_grad_()
+    field = Field(torch.cat([sdf[None], torch.zeros(3, *sdf.shape)]), GRID)
+    rays = Rays(torch.tensor([[0.0, 0.0, 3.5]]), torch.tensor([[1.0, 0.0, 0.0]]))
+    rendering = render_edges(field, rays, log_spaced_distances(0.8, 45.0, 48)[None], 3.0)
+    assert float(rendering.background.detach()) > 0.99
+    (gradient,) = torch.autograd.grad(rendering.weights[0, 20], sdf)
+    assert gradient.abs().sum() > 0
+
+
+def test_below_the_floor_is_ground_and_above_it_the_field_is_as_it_is():
+    points = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, -1.99], [0.0, 0.0, -2.5]])
+    sampled = torch.tensor([3.0, 0.7, 0.7])
+    torch.testing.assert_close(
+        extended_sdf(sampled, points, GRID), torch.tensor([3.0, 0.7, 0.2 - 0.5])
+    )

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from benchmarks.limits import TrueFieldBackend, true_field
+from selfocc_core.backends import ModelInputs
+from selfocc_core.evaluation.occupancy import OccupancyTruth
+from selfocc_core.voxels import VoxelGrid
+from training.export import example_inputs
+from training.presets import PRESETS
+
+PRESET = PRESETS['selfocc-tiny']
+GRID = PRESET.output.grid
+
+
+def wall(grid: VoxelGrid, from_x_m: float) -> OccupancyTruth:
+    """Everything beyond a wall is occupied, everything before it is free and seen."""
+    occupied = grid.centers()[..., 0] > from_x_m
+    everything = np.ones(grid.shape, bool)
+    return OccupancyTruth(occupied, everything, np.zeros(grid.shape, bool))
+
+
+def test_the_true_field_is_the_distance_to_what_is_occupied():
+    field = true_field(wall(GRID, 8.0), GRID, PRESET)
+    x = field.grid.node_positions()[..., 0]
+    inner = x.abs() < 20
+    torch.testing.assert_close(field.sdf[inner], (8.0 - x)[inner], atol=0.21, rtol=0)
+
+
+def test_a_model_that_knows_the_truth_finds_the_wall():
+    backend = TrueFieldBackend(PRESET)
+    backend.network.field = true_field(wall(GRID, 8.0), GRID, PRESET)
+    config = PRESET.model.input
+    inputs: ModelInputs = example_inputs(config.cameras, config.height, config.width)
+    outputs = backend.infer(inputs)
+    occupied = outputs.sdf <= 0
+    assert (occupied == wall(GRID, 8.0).occupied).mean() > 0.95
+    ahead_m = outputs.depth[0, outputs.depth.shape[1] // 3, outputs.depth.shape[2] // 2]
+    assert abs(ahead_m - (8.0 - 1.7)) < 1.5
