@@ -1,6 +1,6 @@
 """How a model trained on a KITTI raw drive judges depth on frames of it that it never saw.
 
-    python benchmarks/kitti.py runs/kitti/model.ckpt DRIVE --frames 120:144 --picture kitti.png
+    python -m benchmarks.kitti runs/kitti/model.ckpt DRIVE --frames 120:144 --picture kitti.png
 
 The truth is the LiDAR of each frame, beside it stands flat ground: the plane z = 0 and else
 nothing, seen through the same camera. Nothing is scaled by the truth.
@@ -136,4 +136,4 @@ if __name__ == '__main__':
     try:
         main()
     except SelfOccError as error:
-        raise SystemExit(f'benchmarks/kitti.py: {error}') from error
+        raise SystemExit(f'benchmarks.kitti: {error}') from error

@@ -1,6 +1,6 @@
 """What keeps a model from being perfect: the grid of its field, and what the video can tell.
 
-    python benchmarks/limits.py --seeds validation --video-seeds 1000,1007
+    python -m benchmarks.limits --seeds validation --video-seeds 1000,1007
 
 *Grid*: a field made from the truth takes the place of the network; voxels and depth are read from
 it as from a model. *Video*: for each pixel, the depth that matches neighbouring frames best, as

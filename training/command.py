@@ -58,7 +58,7 @@ class Train:
 
     bags: list[Path] = field(default_factory=list)
     """Drives (rosbag2) with images, camera_info, /tf_static and /odometry; folders are searched
-    for .mcap files."""
+    for .mcap files and bag folders."""
     data: Annotated[list[str], arg(metavar='[FORMAT:PATH[,option=value] ...]', help=DATA_HELP)] = (
         field(default_factory=list)
     )
@@ -153,7 +153,9 @@ class Train:
         from training.data.labels import require_labels
         from training.model.backbone import load_backbone_weights
         from training.trainer import Trainer
+        from training.validation import require_disjoint
 
+        require_disjoint(clips, held_out)
         require_labels(self.config, [*clips, *held_out])
         trainer = Trainer(
             self.config,
@@ -200,12 +202,6 @@ class Train:
             raise SelfOccError('no drive to train on: give bags with --bags, or other --data')
         drives = [drive for source in sources for drive in drives_of(source)]
         held_out = [d for text in self.validate for d in drives_of(parse_source(text))]
-        both = [drive for drive in held_out if drive in drives]
-        if both:
-            raise SelfOccError(
-                f'{both[0].path} is trained on and held out: leave it out of --validate, or give '
-                'each a piece of its own'
-            )
         return drives, held_out
 
 

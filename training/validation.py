@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,25 @@ from training.model.selfocc import SelfOcc
 from training.objective import Losses
 
 _SEED = 0
+
+
+def require_disjoint(clips: Sequence[Clip], held_out: Sequence[Clip]) -> None:
+    """Refuse to hold out what is trained on, whatever the files are called.
+
+    Raises:
+        SelfOccError: A held-out moment is one of the training video.
+    """
+    for one in held_out:
+        for other in clips:
+            _, own, others = np.intersect1d(
+                one.stamps_ns, other.stamps_ns, assume_unique=True, return_indices=True
+            )
+            # Generated drives all begin at the same stamp: only the images tell them apart.
+            if len(own) and np.array_equal(one.images[own[0]], other.images[others[0]]):
+                raise SelfOccError(
+                    f'{one.name} is held out, but moments of it are trained on as {other.name}: '
+                    'leave them out of --validate, or give each other frames'
+                )
 
 
 class Validation:

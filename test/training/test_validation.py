@@ -14,7 +14,7 @@ from training.checkpoint import Checkpoint
 from training.config import ValidationConfig
 from training.distributed import Processes
 from training.trainer import Trainer
-from training.validation import Validation
+from training.validation import Validation, require_disjoint
 
 
 @pytest.fixture
@@ -139,3 +139,10 @@ def test_held_out_losses_have_curves_of_their_own(preset, clip, held_out, tmp_pa
 def test_impossible_settings_are_refused():
     with pytest.raises(SelfOccError, match=r'--validation\.samples must be at least 1'):
         ValidationConfig(samples=0)
+
+
+def test_what_is_trained_on_cannot_be_held_out(clip, held_out):
+    require_disjoint([clip], held_out)
+    again = replace(clip[1:], name='the same under another name')
+    with pytest.raises(SelfOccError, match='the same under another name is held out, but'):
+        require_disjoint([*held_out, clip], [again])
