@@ -149,7 +149,7 @@ def true_field(truth: OccupancyTruth, grid: VoxelGrid, preset: Preset) -> Field:
     inside = ndimage.distance_transform_edt(~free, sampling=grid.voxel_size_m)
     half_m = 0.5 * min(grid.voxel_size_m)
     distance_m = np.where(free, outside - half_m, half_m - inside)
-    nodes = preset.model.grid.subdivided_z(preset.model.decoder.subdivide_z)
+    nodes = preset.model.field_grid
     positions = nodes.node_positions().double().numpy()
     index = (positions - grid.minimum_m) / grid.voxel_size_m - 0.5
     sdf = ndimage.map_coordinates(distance_m, np.moveaxis(index, -1, 0), order=1, mode='nearest')

@@ -106,6 +106,10 @@ class DecoderConfig:
     """Convolutions: channels of the features in the volume."""
     refinements: int = 2
     """Convolutions: how many of 3x3x3."""
+    context: int = 0
+    """Convolutions: how many of 3x3x3 come first, at nodes twice as far apart along x and y."""
+    subdivide_xy: int = 1
+    """Convolutions: field nodes for each feature node along x and along y."""
     subdivide_z: int = 1
     """Convolutions: field nodes for each feature node along z."""
     ground_cap_m: float = 1.0
@@ -178,9 +182,21 @@ class ModelConfig:
         )
         _refuse_if(is_mlp and decoder.lift, 'decoder.lift needs decoder.kind convolutions')
         _refuse_if(
-            is_mlp and decoder.subdivide_z != 1,
-            'decoder.subdivide_z needs decoder.kind convolutions',
+            is_mlp and (decoder.subdivide_xy, decoder.subdivide_z) != (1, 1),
+            'decoder.subdivide_xy and subdivide_z need decoder.kind convolutions',
         )
+        _refuse_if(
+            is_mlp and decoder.context > 0, 'decoder.context needs decoder.kind convolutions'
+        )
+        _refuse_if(
+            min(decoder.subdivide_xy, decoder.subdivide_z) < 1,
+            'decoder.subdivide_xy or subdivide_z is less than 1',
+        )
+
+    @property
+    def field_grid(self) -> NodeGrid:
+        """Nodes of the field, more than those of the planes where the decoder subdivides."""
+        return self.grid.subdivided(self.decoder.subdivide_xy, self.decoder.subdivide_z)
 
 
 @dataclass(frozen=True)
@@ -248,6 +264,9 @@ class RenderConfig:
     """``inv_s`` at the first step, in 1/m."""
     sharpness_end: float = 40.0
     """Scheduled: ``inv_s`` at the last step."""
+    bin_sharpness: float = 0.0
+    """Pixels: ``inv_s`` of a signed distance times the length of a bin is at most this; 0: it has
+    no limit."""
     checkpoint: bool = True
     """Render camera by camera and sample again in the backward pass instead of keeping samples:
     less memory and, on a CPU, no slower."""
@@ -255,6 +274,7 @@ class RenderConfig:
     def __post_init__(self) -> None:
         _refuse_if(self.samples < 2, 'render.samples is less than 2')
         _refuse_if(self.pixel_count < 1, 'render.pixel_count is less than 1')
+        _refuse_if(self.bin_sharpness < 0, 'render.bin_sharpness is negative')
         _refuse_if(
             not 0 < self.near_m < self.far_m, 'render.near_m does not lie between 0 and far_m'
         )

@@ -130,8 +130,7 @@ def _sharpness(network: SelfOcc, preset: Preset) -> float:
 
 def _interpolation(preset: Preset) -> list[Tensor]:
     """Return linear interpolation matrices ``[voxels, nodes]`` for x, y, z of the volume."""
-    frame, nodes = preset.model.frame, preset.model.grid
-    nodes = nodes.subdivided_z(preset.model.decoder.subdivide_z)
+    frame, nodes = preset.model.frame, preset.model.field_grid
     x, y, z = (
         torch.from_numpy(preset.output.grid.axis_centers(axis)) - origin_m
         for axis, origin_m in enumerate(frame.origin_m)

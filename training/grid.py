@@ -216,9 +216,10 @@ class NodeGrid:
         """Whether every axis has cells of one length."""
         return all(axis.is_linear for axis in self.axes)
 
-    def subdivided_z(self, parts: int) -> NodeGrid:
-        """Return the grid with every cell along z cut into equal parts."""
-        return NodeGrid(self.x, self.y, self.z.subdivided(parts))
+    def subdivided(self, parts_xy: int, parts_z: int) -> NodeGrid:
+        """Return the grid with every cell cut into equal parts along its axes."""
+        x, y = self.x.subdivided(parts_xy), self.y.subdivided(parts_xy)
+        return NodeGrid(x, y, self.z.subdivided(parts_z))
 
     def to_unit(self, points: Tensor) -> Tensor:
         """Map points ``[..., 3]`` so that the first and last node of each axis become -1 and 1."""

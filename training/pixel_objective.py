@@ -31,6 +31,7 @@ from training.objective import Losses, colors_of, volume_losses, with_total
 from training.rendering.derivatives import gradient_volume
 from training.rendering.edge_render import EdgeRendering, along, exit_depth, render_edges
 from training.rendering.rays import Rays, cast_rays, jittered, log_spaced_distances
+from training.rendering.weights import resolved_sharpness
 
 # Beyond the volume a pixel may lie anywhere; these multiples of the exit depth stand for it.
 _FAR_PROPOSALS = (1.15, 1.6, 2.5, 5.0)
@@ -70,10 +71,14 @@ class PixelObjective:
         cameras, pixels = self._random_pixels(anchor, count)
         rays = cast_rays(pixels, anchor.image_from_ego[cameras])
         config = self.preset.render
-        distances = log_spaced_distances(config.near_m, config.far_m, config.samples)
-        rendering = render_edges(
-            field, rays, jittered(distances, count, self.generator), sharpness, config.weights
+        distances = jittered(
+            log_spaced_distances(config.near_m, config.far_m, config.samples),
+            count,
+            self.generator,
         )
+        if config.bin_sharpness and config.weights == 'neus':
+            sharpness = resolved_sharpness(sharpness, distances, config.bin_sharpness)
+        rendering = render_edges(field, rays, distances, sharpness, config.weights)
         target = target_of(self._appearance(anchor), cameras, pixels)
         sources = [
             Source(self._appearance(view), cameras, view.image_from_ego[cameras])

@@ -17,6 +17,8 @@ METHOD, OURS = PRESETS['method_tiny'], PRESETS['selfocc-tiny']
         ('backbone', {'levels': 5}),
         ('decoder', {'lift': True}),
         ('decoder', {'subdivide_z': 2}),
+        ('decoder', {'subdivide_xy': 2}),
+        ('decoder', {'context': 1}),
     ],
 )
 def test_networks_that_do_not_fit_together_are_refused(part, values):

@@ -32,7 +32,7 @@ def test_voxels_read_the_field_where_they_are_in_the_ego_frame(small_preset, axe
     deployed = DeployedModel(SelfOcc(preset.model), preset)
     # A field that is linear in the ego frame: interpolation must give it back everywhere.
     slope = torch.tensor([0.3, -0.7, 1.1], dtype=torch.float64)
-    nodes = grid.subdivided_z(preset.model.decoder.subdivide_z).node_positions().double()
+    nodes = preset.model.field_grid.node_positions().double()
     ego_from_volume = torch.tensor(frame.ego_from_volume, dtype=torch.float64)
     in_ego = nodes @ ego_from_volume[:3, :3].T + ego_from_volume[:3, 3]
     field = Field((in_ego @ slope)[None].float(), grid)
@@ -66,7 +66,7 @@ def test_a_density_is_not_exported(small_preset, tmp_path):
 def test_the_level_of_a_density_is_minus_the_opacity_of_a_voxel(small_preset):
     preset = as_density(small_preset)
     deployed = DeployedModel(SelfOcc(preset.model), preset)
-    grid = preset.model.grid.subdivided_z(preset.model.decoder.subdivide_z)
+    grid = preset.model.field_grid
     values = torch.full(grid.node_positions().shape[:3], -0.02)
     level = deployed._level(Field(values[None], grid))
     density = np.log1p(np.exp(0.02 * preset.render.sharpness_end))
@@ -81,7 +81,7 @@ def test_the_depth_of_a_density_is_that_of_a_wall(small_preset):
     depths = []
     for preset in (small_preset, as_density(small_preset)):
         deployed = DeployedModel(SelfOcc(preset.model), preset)
-        grid = preset.model.grid.subdivided_z(preset.model.decoder.subdivide_z)
+        grid = preset.model.field_grid
         wall = 9.0 - grid.node_positions()[..., 0]
         projection = torch.from_numpy(example_inputs(6, 32, 64).image_from_ego)[:1]
         depths.append(deployed._depth(Field(wall[None], grid), projection))
@@ -115,8 +115,8 @@ def test_a_semantic_model_is_exported_with_its_classes(tmp_path):
 
 
 def test_the_label_of_a_voxel_is_the_likeliest_class_at_its_centre(small_preset):
-    grid = small_preset.model.grid
-    nodes = grid.subdivided_z(small_preset.model.decoder.subdivide_z).node_positions()
+    grid = small_preset.model.field_grid
+    nodes = grid.node_positions()
     x, y = nodes[..., 0], nodes[..., 1]
     field = Field(torch.stack([x, *[0 * x] * 3, x, y, -x - y]), grid)
     labels = DeployedModel(SelfOcc(small_preset.model), small_preset)._labels(field).numpy()

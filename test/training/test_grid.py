@@ -81,9 +81,9 @@ def test_a_box_has_a_node_in_each_corner():
 
 def test_subdividing_keeps_the_old_nodes():
     grid = NodeGrid.box((0.0, 0.0, -2.0), (1.0, 1.0, 4.4), (2, 2, 9))
-    finer = grid.subdivided_z(2)
-    assert finer.nodes == (2, 2, 17)
-    torch.testing.assert_close(finer.z.node_coordinates()[::2], grid.z.node_coordinates())
+    finer = grid.subdivided(3, 2)
+    assert finer.nodes == (4, 4, 17)
+    torch.testing.assert_close(finer.node_positions()[::3, ::3, ::2], grid.node_positions())
 
 
 @pytest.mark.parametrize(

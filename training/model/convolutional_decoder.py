@@ -1,13 +1,16 @@
 """Our decoder for small networks: 3x3x3 convolutions over plane and lifted features.
 
+As the U-Net does (Ronneberger et al. 2015), it looks around at half the resolution first.
 Not in the paper, and not compared with the method's MLP at this size yet.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import ModelConfig
@@ -20,8 +23,9 @@ class ConvolutionalDecoder(nn.Module):
     Features at the nodes are the sum of those of three planes. In the bird's eye view the top
     plane gives the features of a whole column at once, as its variant of the MLP does.
 
-    The head predicts several field nodes for each feature node along z, where streets have their
-    finest structure. The field starts as the ground plane z = 0, capped above.
+    The head predicts several field nodes for each feature node, as a sub-pixel convolution does
+    (Shi et al. 2016), mostly along z, where streets have their finest structure. The field starts
+    as the ground plane z = 0, capped above.
     """
 
     ground: Tensor
@@ -30,13 +34,18 @@ class ConvolutionalDecoder(nn.Module):
         super().__init__()
         decoder = config.decoder
         channels = decoder.volume_channels
-        self.subdivide_z, self.channels = decoder.subdivide_z, field_channels(config)
+        self.parts = decoder.subdivide_xy, decoder.subdivide_xy, decoder.subdivide_z
+        self.channels = field_channels(config)
         self.heights = config.grid.z.nodes if config.encoder.view == 'bev' else 1
         self.plane_proj = nn.Linear(config.encoder.dim, channels * self.heights)
         self.refinements = nn.ModuleList(
             nn.Conv3d(channels, channels, 3, padding=1) for _ in range(decoder.refinements)
         )
-        self.head = nn.Conv3d(channels, self.channels * decoder.subdivide_z, 1)
+        self.context = nn.ModuleList(
+            nn.Conv3d(channels, channels, 3, stride=(1 if i else (2, 2, 1)), padding=1)
+            for i in range(decoder.context)
+        )
+        self.head = nn.Conv3d(channels, self.channels * math.prod(self.parts), 1)
         torch.nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.head.weight, std=1e-2)
         heights = config.grid.z.subdivided(decoder.subdivide_z).node_coordinates()
@@ -51,13 +60,15 @@ class ConvolutionalDecoder(nn.Module):
             lifted: More features at the nodes ``[B, C, Y, X, Z]``.
 
         Returns:
-            ``[B, 1 + C, Y, X, Z']`` with ``Z' = (Z - 1) * subdivide_z + 1``.
+            ``[B, 1 + C, Y', X', Z']``, where n nodes of k parts became ``(n - 1) k + 1``.
         """
         features = self._node_features(planes)
         x = torch.relu(features if lifted is None else features + lifted)
+        if self.context:
+            x = x + self._context(x)
         for refinement in self.refinements:
             x = x + torch.relu(refinement(x))
-        field = self._unfold_z(self.head(x))
+        field = self._unfold(self.head(x))
         return torch.cat([field[:, :1] + self.ground, field[:, 1:]], 1)
 
     def _node_features(self, planes: Sequence[Tensor]) -> Tensor:
@@ -68,8 +79,17 @@ class ConvolutionalDecoder(nn.Module):
         features: Tensor = self.plane_proj(node_features(planes, slice(None)))
         return features.permute(0, 4, 1, 2, 3)
 
-    def _unfold_z(self, field: Tensor) -> Tensor:
-        parts = field.unflatten(1, (self.channels, self.subdivide_z)).permute(0, 1, 3, 4, 5, 2)
-        nodes = (field.shape[-1] - 1) * self.subdivide_z + 1
-        unfolded: Tensor = parts.flatten(4)[..., :nodes]
+    def _context(self, x: Tensor) -> Tensor:
+        """Return features at all nodes of what every second node sees."""
+        coarse = torch.relu(self.context[0](x))
+        for convolution in self.context[1:]:
+            coarse = coarse + torch.relu(convolution(coarse))
+        # The corner nodes stay where they are.
+        return F.interpolate(coarse, x.shape[2:], mode='trilinear', align_corners=True)
+
+    def _unfold(self, field: Tensor) -> Tensor:
+        """Put the field nodes that each feature node predicts in their places."""
+        y, x, z = ((n - 1) * k + 1 for n, k in zip(field.shape[2:], self.parts, strict=True))
+        parts = field.unflatten(1, (self.channels, *self.parts)).permute(0, 1, 5, 2, 6, 3, 7, 4)
+        unfolded: Tensor = parts.flatten(6).flatten(4, 5).flatten(2, 3)[:, :, :y, :x, :z]
         return unfolded

@@ -69,9 +69,8 @@ class SelfOcc(nn.Module):
 
     def fields(self, volumes: Tensor) -> list[Field]:
         """Wrap decoded volumes ``[B, 1 + C, Y, X, Z]``."""
-        decoder = self.config.decoder
-        grid = self.config.grid.subdivided_z(decoder.subdivide_z)
-        return [Field(volume, grid, 3 if decoder.color else 0) for volume in volumes]
+        grid, colors = self.config.field_grid, 3 if self.config.decoder.color else 0
+        return [Field(volume, grid, colors) for volume in volumes]
 
 
 def _decoder(config: ModelConfig) -> nn.Module:

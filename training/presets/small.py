@@ -23,7 +23,7 @@ from training.presets.nuscenes import NUSCENES_OCC
 
 SELFOCC_TINY = Preset(
     name='selfocc-tiny',
-    summary='ours, for surround cameras: trains on one CPU core in half an hour',
+    summary='ours, for surround cameras: trains on one CPU core in an hour and a half',
     model=ModelConfig(
         input=InputConfig(
             cameras=6, height=96, width=176, supervision_height=192, supervision_width=352
@@ -43,7 +43,13 @@ SELFOCC_TINY = Preset(
             query_std=0.1,
         ),
         decoder=DecoderConfig(
-            kind='convolutions', volume_channels=32, refinements=2, subdivide_z=2, lift=True
+            kind='convolutions',
+            volume_channels=32,
+            context=3,
+            refinements=2,
+            subdivide_xy=2,
+            subdivide_z=2,
+            lift=True,
         ),
         grid=NodeGrid.box((-25.6, -25.6, -2.0), (25.6, 25.6, 4.4), (65, 65, 9)),
     ),
@@ -66,6 +72,7 @@ SELFOCC_TINY = Preset(
         sharpness='scheduled',
         sharpness_start=3.0,
         sharpness_end=40.0,
+        bin_sharpness=6.0,
     ),
     losses=LossConfig(
         photometric_form='evidence',
@@ -78,7 +85,7 @@ SELFOCC_TINY = Preset(
         swept_volume=0.3,
     ),
     optimizer=OptimizerConfig(
-        steps=3500,
+        steps=8000,
         learning_rate=2e-3,
         backbone_factor=1.0,
         schedule='cosine',

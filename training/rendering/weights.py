@@ -83,6 +83,22 @@ class RayWeights(NamedTuple):
     background: Tensor
 
 
+def resolved_sharpness(sharpness: Tensor, distances: Tensor, per_bin: float) -> Tensor:
+    """Return a sharpness for each sample that the bins around it can resolve.
+
+    A surface in the middle of a bin that is much longer than ``1 / inv_s`` leaves both ends
+    saturated: it has its weight but no gradient that would move it. As a mip map does, this
+    blurs the surface to the length of the bins (compare Barron et al. 2021 for radiance fields).
+
+    Args:
+        sharpness: ``inv_s`` in 1/m.
+        distances: Of the samples ``[R, S]``, in metres.
+        per_bin: What ``inv_s`` times the length of a bin is at most.
+    """
+    lengths = distances[:, 1:] - distances[:, :-1]
+    return torch.minimum(sharpness, per_bin / torch.cat([lengths, lengths[:, -1:]], 1))
+
+
 def sdf_to_weights(sdf: Tensor, inside: Tensor, sharpness: Tensor | float) -> RayWeights:
     """Return rendering weights of the bins between neighbouring samples.
 
@@ -93,7 +109,7 @@ def sdf_to_weights(sdf: Tensor, inside: Tensor, sharpness: Tensor | float) -> Ra
     Args:
         sdf: Signed distance at the samples ``[R, S]``, in metres.
         inside: Whether the sample lies in the volume ``[R, S]``; outside is empty.
-        sharpness: ``inv_s`` in 1/m.
+        sharpness: ``inv_s`` in 1/m, one or one for each sample ``[R, S]``.
 
     Returns:
         Weights of ``S`` bins: the first sample, then the ``S - 1`` intervals.

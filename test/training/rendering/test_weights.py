@@ -10,7 +10,7 @@ from training.grid import NodeGrid
 from training.rendering.density import density_weights
 from training.rendering.derivatives import gradient_volume
 from training.rendering.sampling import sample_volume
-from training.rendering.weights import neus_weights, sdf_to_weights
+from training.rendering.weights import neus_weights, resolved_sharpness, sdf_to_weights
 
 SAMPLES = st.lists(st.tuples(st.floats(-50, 50), st.floats(-2, 2)), min_size=1, max_size=40)
 
@@ -48,6 +48,27 @@ def test_a_surface_that_a_ray_leaves_is_not_seen():
     sdf = torch.linspace(-3, 3, 20)[None]
     bins = neus_weights(sdf, torch.ones_like(sdf), torch.full_like(sdf, 0.3), torch.tensor(20.0))
     assert float(bins.weights.sum()) == 0
+
+
+def test_a_surface_within_a_long_bin_has_a_gradient():
+    distances = torch.tensor([[8.0, 9.0, 10.0, 11.0]])
+
+    def slope(sharpness: torch.Tensor) -> float:
+        wall_m = torch.tensor(9.3, requires_grad=True)
+        weights = sdf_to_weights(wall_m - distances, torch.ones(1, 4), sharpness).weights
+        (gradient,) = torch.autograd.grad(weights[0, 2], wall_m)
+        return abs(float(gradient))
+
+    sharpness = torch.tensor(40.0)
+    resolved = resolved_sharpness(sharpness, distances, per_bin=4.0)
+    assert resolved.tolist() == [[4.0] * 4]
+    assert slope(sharpness) < 1e-3
+    assert slope(resolved) > 0.3
+
+
+def test_short_bins_resolve_any_sharpness():
+    distances = torch.linspace(1.0, 1.1, 20)[None]
+    assert (resolved_sharpness(torch.tensor(40.0), distances, per_bin=6.0) == 40).all()
 
 
 def test_the_original_lets_a_little_more_light_pass():
