@@ -85,7 +85,7 @@ SELFOCC_TINY = Preset(
         swept_volume=0.3,
     ),
     optimizer=OptimizerConfig(
-        steps=8000,
+        steps=6000,
         learning_rate=2e-3,
         backbone_factor=1.0,
         schedule='cosine',
