@@ -121,6 +121,27 @@ class DeployedModel(nn.Module):
         return met.view(cameras, output.depth_height, output.depth_width)
 
 
+class RigModel(nn.Module):
+    """The network for one rig: what depends on the calibration alone is constant.
+
+    Args:
+        model: The network.
+        image_from_ego: Projections of the rig ``[N, 3, 4]`` to pixels of the network input.
+    """
+
+    image_from_ego: Tensor
+
+    def __init__(self, model: DeployedModel, image_from_ego: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer('image_from_ego', image_from_ego, persistent=False)
+
+    def forward(self, images: Tensor, camera_mask: Tensor) -> tuple[Tensor, ...]:
+        """Run the network as ``DeployedModel`` does."""
+        outputs: tuple[Tensor, ...] = self.model(images, self.image_from_ego, camera_mask)
+        return outputs
+
+
 def _sharpness(network: SelfOcc, preset: Preset) -> float:
     """Return ``inv_s`` as training ended with it."""
     if preset.render.sharpness == 'scheduled':

@@ -7,7 +7,7 @@ from benchmarks.limits import TrueFieldBackend, true_field
 from selfocc_core.backends import ModelInputs
 from selfocc_core.evaluation.occupancy import OccupancyTruth
 from selfocc_core.voxels import VoxelGrid
-from training.export import example_inputs
+from training.export_parity import example_inputs
 from training.presets import PRESETS
 
 PRESET = PRESETS['selfocc-tiny']

@@ -12,7 +12,8 @@ from selfocc_core.voxels import VoxelGrid
 from training.checkpoint import Checkpoint
 from training.config import VolumeFrame
 from training.deployed import DeployedModel
-from training.export import Export, example_inputs
+from training.export import Export
+from training.export_parity import example_inputs
 from training.field import Field
 from training.grid import Axis, NodeGrid
 from training.model.selfocc import SelfOcc
@@ -26,7 +27,12 @@ def test_voxels_read_the_field_where_they_are_in_the_ego_frame(small_preset, axe
     grid = NodeGrid(Axis(8, 8.0, *outer), Axis(9, 9.0, *outer), Axis(8, 4.0, 0, 0.0, -2.0, False))
     preset = replace(
         small_preset,
-        model=replace(small_preset.model, grid=grid, frame=frame),
+        model=replace(
+            small_preset.model,
+            grid=grid,
+            frame=frame,
+            decoder=replace(small_preset.model.decoder, subdivide_xy=1),
+        ),
         output=replace(small_preset.output, grid=frame.voxels_over(grid, (12, 10, 6))),
     )
     deployed = DeployedModel(SelfOcc(preset.model), preset)

@@ -13,7 +13,8 @@ from selfocc_core.backends import open_backend
 from selfocc_core.errors import SelfOccError
 from training.checkpoint import Checkpoint
 from training.data.bag import read_clips
-from training.export import Export, example_inputs
+from training.export import Export
+from training.export_parity import example_inputs
 from training.trainer import Trainer
 
 pytest.importorskip('embreex', reason='generated drives need embreex')

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig
 from training.model.decoder import field_channels, node_features
+from training.model.volume_convolution import VolumeConvolution
 
 
 class ConvolutionalDecoder(nn.Module):
@@ -39,11 +40,10 @@ class ConvolutionalDecoder(nn.Module):
         self.heights = config.grid.z.nodes if config.encoder.view == 'bev' else 1
         self.plane_proj = nn.Linear(config.encoder.dim, channels * self.heights)
         self.refinements = nn.ModuleList(
-            nn.Conv3d(channels, channels, 3, padding=1) for _ in range(decoder.refinements)
+            VolumeConvolution(channels) for _ in range(decoder.refinements)
         )
         self.context = nn.ModuleList(
-            nn.Conv3d(channels, channels, 3, stride=(1 if i else (2, 2, 1)), padding=1)
-            for i in range(decoder.context)
+            VolumeConvolution(channels, stride=1 if i else 2) for i in range(decoder.context)
         )
         self.head = nn.Conv3d(channels, self.channels * math.prod(self.parts), 1)
         torch.nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]

@@ -30,10 +30,13 @@ class Places(NamedTuple):
     Attributes:
         references: ``[B, N, Q, L or 1, P, 2]``; 0 and 1 are the edges of the image.
         visible: Which images a query looks at ``[B, N, Q]``.
+        present: Which images there are ``[B, N]``; none: ``visible`` knows it. For export, where
+            what depends on the calibration alone stays apart.
     """
 
     references: Tensor
     visible: Tensor
+    present: Tensor | None = None
 
 
 def deformable_attention(
@@ -57,10 +60,8 @@ def deformable_attention(
         ``[B, Q, heads * C]``; zero where no image sees the query. There is no gradient with
         respect to the reference points.
     """
-    if torch.compiler.is_exporting():
-        return _dense(value, sizes, places, offsets, weights)
     if value.device.type == 'cpu' and _HAS_KERNELS:
-        attended: Tensor = _Compiled.apply(value, list(sizes), *places, offsets, weights)  # type: ignore[no-untyped-call]
+        attended: Tensor = _Compiled.apply(value, list(sizes), *places[:2], offsets, weights)  # type: ignore[no-untyped-call]
         return attended.flatten(2)
     if torch.is_grad_enabled():
         return checkpoint(  # type: ignore[no-any-return]
@@ -125,24 +126,6 @@ def _packed(
             total = total.index_add(0, index, attended[0])
         rows.append(total / places.visible[b].sum(0).clamp(min=1)[:, None])
     return torch.stack(rows)
-
-
-def _dense(
-    value: Tensor,
-    sizes: Sequence[tuple[int, int]],
-    places: Places,
-    offsets: Tensor,
-    weights: Tensor,
-) -> Tensor:
-    """Compute all pairs and mask: static shapes, for export."""
-    images = value.shape[1]
-    attended = [
-        _attend(value[:, n], sizes, places.references[:, n], offsets, weights)
-        * places.visible[:, n, :, None]
-        for n in range(images)
-    ]
-    count = places.visible.sum(1).clamp(min=1)
-    return torch.stack(attended).sum(0) / count[..., None]
 
 
 def _attend(

@@ -48,6 +48,8 @@ class ImageCrossAttention(SamplingHeads):
         Returns:
             Queries with what the images say added ``[B, Q, D]``.
         """
-        places = Places(anchors.references[:, :, :, None], anchors.visible.any(-1))
+        places = Places(
+            anchors.references[:, :, :, None], anchors.visible.any(-1), anchors.present
+        )
         read = self.attend(queries, images.tokens, images.sizes, places)
         return queries + self.dropout(read)  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig
 from training.model.deformable_attention import Places
+from training.model.operator_node import attention_node
 from training.model.projection import Views, project
 
 
@@ -41,15 +42,22 @@ class Lift(nn.Module):
 
 def average(maps: Tensor, places: Places) -> Tensor:
     """Average maps ``[B, N, C, h, w]`` at visible places ``[B, N, P, 2]`` to ``[B, C, P]``."""
-    count = places.visible.sum(1).clamp(min=1)
     if torch.compiler.is_exporting():
-        grid = 2 * places.references.flatten(0, 1)[:, :, None] - 1
-        sampled = F.grid_sample(maps.flatten(0, 1), grid, align_corners=False).squeeze(-1)
-        sampled = sampled.unflatten(0, maps.shape[:2])
-        total: Tensor = (sampled * places.visible[:, :, None]).sum(1)
-        return total / count[:, None]
-    total = torch.stack([_gather(*sample) for sample in zip(maps, *places, strict=True)])
+        return _node(maps, places)
+    count = places.visible.sum(1).clamp(min=1)
+    pairs = zip(maps, places.references, places.visible, strict=True)
+    total = torch.stack([_gather(*sample) for sample in pairs])
     return total / count[:, None]
+
+
+def _node(maps: Tensor, places: Places) -> Tensor:
+    """Average as attention does with one head, one level and one point without an offset."""
+    size, queries = (maps.shape[3], maps.shape[4]), places.visible.shape[2]
+    value = maps.flatten(3).transpose(2, 3)[:, :, :, None]
+    at = Places(places.references[:, :, :, None, None], places.visible, places.present)
+    nowhere = maps.new_zeros(1, queries, 1, 1, 1, 2)
+    attended = attention_node(value, [size], at, nowhere, nowhere[..., 0, 0])
+    return attended.transpose(1, 2)
 
 
 def _gather(maps: Tensor, references: Tensor, visible: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from training.model.deformable_attention import Places
@@ -60,7 +61,10 @@ def project(points: Tensor, views: Views, *, parity: bool = False) -> Places:
     pixels = homogeneous[..., :2] / depth.clamp(min=minimum_m)[..., None]
     locations = (pixels + (0.0 if parity else 0.5)) / pixels.new_tensor([size[1], size[0]])
     visible = ((locations > 0) & (locations < 1)).all(-1) & (depth > minimum_m)
-    visible = visible & mask[..., None]
+    is_exporting = torch.compiler.is_exporting()
+    if not is_exporting:
+        visible = visible & mask[..., None]
     references = locations * pixels.new_tensor([size[1] / padded[1], size[0] / padded[0]])
     shape = (*mask.shape, *points.shape[:-1])
-    return Places(references.reshape(*shape, 2), visible.reshape(shape))
+    present = mask if is_exporting else None
+    return Places(references.reshape(*shape, 2), visible.reshape(shape), present)

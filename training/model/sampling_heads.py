@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from training.model.deformable_attention import Places, deformable_attention
+from training.model.operator_node import attention_node
 
 
 class SamplingHeads(nn.Module):
@@ -62,6 +63,10 @@ class SamplingHeads(nn.Module):
         offsets = self.sampling_offsets(queries).view(*shape, 2)
         logits = self.attention_weights(queries).view(*shape[:3], -1)
         value = self.value_proj(values).unflatten(-1, (self.heads, -1))
+        if torch.compiler.is_exporting():
+            return self.output_proj(  # type: ignore[no-any-return]
+                attention_node(value, sizes, places, offsets, logits)
+            )
         weights = logits.softmax(-1).view(shape)
         read = deformable_attention(value, sizes, places, offsets, weights)
         return self.output_proj(read)  # type: ignore[no-any-return]

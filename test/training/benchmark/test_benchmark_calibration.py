@@ -22,7 +22,7 @@ from training.benchmark.torch_backend import TorchBackend, model_name
 from training.benchmark.worlds import cached_drive
 from training.checkpoint import Checkpoint
 from training.deployed import DeployedModel
-from training.export import example_inputs
+from training.export_parity import example_inputs
 from training.model.selfocc import SelfOcc
 
 

@@ -10,7 +10,7 @@ from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.errors import SelfOccError
 from selfocc_core.preprocess import Preprocessor
 from training.config import BackboneConfig, Preset
-from training.export import example_inputs
+from training.export_parity import example_inputs
 from training.grid import Axis, NodeGrid
 from training.model.backbone import ResNet, load_backbone_weights
 from training.model.deformable_attention import Places
@@ -267,7 +267,7 @@ def test_projection_agrees_with_the_core():
         (96, 176),
         padded_size((96, 176), levels=4),
     )
-    references, visible = project(torch.tensor(point[None, :3], dtype=torch.float32), views)
+    references, visible, _ = project(torch.tensor(point[None, :3], dtype=torch.float32), views)
     expected = torch.tensor([(u / w + 0.5) / 192, (v / w + 0.5) / 96], dtype=torch.float32)
     torch.testing.assert_close(references[0, 0, 0], expected, atol=1e-4, rtol=1e-4)
     assert bool(visible[0, 0, 0])

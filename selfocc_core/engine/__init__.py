@@ -1,0 +1,1 @@
+"""TensorRT engines of a model: made, checked against the model's golden outputs, and kept."""

@@ -1,0 +1,271 @@
+"""Deformable attention as operators of an ONNX domain of ours, with bodies of standard operators.
+
+``MSDeformAttn`` is the operator that others have, too (Zhu et al. 2021); a model file holds
+``SurroundDeformAttn``, which does the same for all cameras of a frame set at once and averages
+those that see a query. A runtime that knows an operator (a TensorRT plugin) takes its node, any
+other its body. Bodies gather rather than call ``GridSample``, whose results some versions of
+TensorRT get wrong. They are functions of opset 18 for any number of points, without loops: one
+overload for each number of levels.
+
+Shapes: N cameras or B images, T tokens (level after level, row after row), M heads with C channels
+each, Q queries, L levels, P points, R = 1 or L.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnx import FunctionProto
+
+DOMAIN = 'selfocc'
+SURROUND = 'SurroundDeformAttn'
+MS_DEFORM_ATTN = 'MSDeformAttn'
+VERSION = 1
+OPSET = 18
+
+_HEAD = f'<opset_import: ["": {OPSET}, "{DOMAIN}": {VERSION}], domain: "{DOMAIN}">'
+
+# What all bodies know of the levels: sizes (width, height) and the first token of each.
+_LEVELS = """
+    first = Constant <value_int = 0> ()
+    second = Constant <value_int = 1> ()
+    axis_0 = Constant <value_ints = [0]> ()
+    axis_1 = Constant <value_ints = [1]> ()
+    last_axis = Constant <value_ints = [-1]> ()
+    flat_shapes = Constant <value_ints: ints = @spatial_shapes> ()
+    pairs_of = Constant <value_ints = [-1, 2]> ()
+    shapes = Reshape (flat_shapes, pairs_of)
+    heights = Gather <axis = 1> (shapes, axis_0)
+    widths = Gather <axis = 1> (shapes, axis_1)
+    int_sizes = Concat <axis = 1> (widths, heights)
+    sizes = Cast <to = 1> (int_sizes)
+    level_scale = Unsqueeze (sizes, axis_1)
+    counts = Mul (heights, widths)
+    starts = CumSum <exclusive = 1> (counts, first)
+    value_shape = Shape (value)
+    tokens = Gather (value_shape, axis_1)
+    axis_2 = Constant <value_ints = [2]> ()
+    axis_3 = Constant <value_ints = [3]> ()
+    heads = Gather (value_shape, axis_2)
+    channels = Gather (value_shape, axis_3)
+    width_of_row = Mul (heads, channels)
+    half = Constant <value_float = 0.5> ()
+"""
+
+# From A rows of queries, places [A, M, L, P, 2] in pixels, weights [A, M, L * P] and the image of
+# each row [A] to attended [A, M * C].
+_BEFORE_LEVELS = """
+    one = Constant <value_float = 1.0> ()
+    nought = Constant <value_float = 0.0> ()
+    place_shape = Shape (place)
+    rows_count = Gather (place_shape, axis_0)
+    row_weight_shape = Shape <end = 4> (place)
+    row_weights = Reshape (weight, row_weight_shape)
+    row_shape = Concat <axis = 0> (last_axis, channels)
+    rows = Reshape (value, row_shape)
+    scalar = Constant <value_ints: ints = []> ()
+    head_count = Reshape (heads, scalar)
+    head_range = Range (first, head_count, second)
+    tokens_and_heads = Mul (tokens, heads)
+    first_row = Mul (image, tokens_and_heads)
+    first_rows = Unsqueeze (first_row, axis_1)
+    row_of_token_0 = Add (first_rows, head_range)
+    base = Unsqueeze (row_of_token_0, last_axis)
+"""
+
+# Each read value is kept until it is weighed, four for each point, but of one level only.
+_LEVEL = """
+    level_# = Constant <value_int = #> ()
+    at_# = Gather <axis = 2> (place, level_#)
+    share_# = Gather <axis = 2> (row_weights, level_#)
+    size_# = Gather <axis = 0> (sizes, level_#)
+    start_# = Gather <axis = 0> (starts, level_#)
+    last_pixel_# = Sub (size_#, one)
+{axes}
+    width_# = Gather <axis = 0> (size_#, first)
+    share_y0_# = Mul (seen_y0_#, share_#)
+    share_y1_# = Mul (seen_y1_#, share_#)
+    share_00_# = Mul (share_y0_#, seen_x0_#)
+    share_01_# = Mul (share_y0_#, seen_x1_#)
+    share_10_# = Mul (share_y1_#, seen_x0_#)
+    share_11_# = Mul (share_y1_#, seen_x1_#)
+    coefficient_# = Concat <axis = -1> (share_00_#, share_01_#, share_10_#, share_11_#)
+    coefficients_# = Unsqueeze (coefficient_#, axis_2)
+    before_y0_# = Mul (near_y0_#, width_#)
+    before_y1_# = Mul (near_y1_#, width_#)
+    token_00_# = Add (before_y0_#, near_x0_#)
+    token_01_# = Add (before_y0_#, near_x1_#)
+    token_10_# = Add (before_y1_#, near_x0_#)
+    token_11_# = Add (before_y1_#, near_x1_#)
+    float_token_# = Concat <axis = -1> (token_00_#, token_01_#, token_10_#, token_11_#)
+    in_level_# = Cast <to = 7> (float_token_#)
+    token_# = Add (in_level_#, start_#)
+    token_row_# = Mul (token_#, heads)
+    index_# = Add (token_row_#, base)
+    taken_# = Gather <axis = 0> (rows, index_#)
+    taken_float_# = Cast <to = 1> (taken_#)
+    attended_# = MatMul (coefficients_#, taken_float_#)
+"""
+
+# The pixels on both sides of a place along one axis, and their shares: none outside the image.
+_AXIS = """
+    {n}_# = Gather <axis = -1> (at_#, {component})
+    limit_{n}_# = Gather <axis = 0> (last_pixel_#, {component})
+    {n}0_# = Floor ({n}_#)
+    {n}1_# = Add ({n}0_#, one)
+    {n}1_part_# = Sub ({n}_#, {n}0_#)
+    {n}0_part_# = Sub (one, {n}1_part_#)
+    not_below_{n}0_# = Max ({n}0_#, nought)
+    not_below_{n}1_# = Max ({n}1_#, nought)
+    near_{n}0_# = Min (not_below_{n}0_#, limit_{n}_#)
+    near_{n}1_# = Min (not_below_{n}1_#, limit_{n}_#)
+    has_{n}0_# = Equal (near_{n}0_#, {n}0_#)
+    has_{n}1_# = Equal (near_{n}1_#, {n}1_#)
+    seen_{n}0_# = Where (has_{n}0_#, {n}0_part_#, nought)
+    seen_{n}1_# = Where (has_{n}1_#, {n}1_part_#, nought)
+"""
+
+_AFTER_LEVELS = """
+    attended_rows = Sum ({levels})
+    attended_shape = Concat <axis = 0> (rows_count, width_of_row)
+    attended_float = Reshape (attended_rows, attended_shape)
+"""
+
+
+def _attend(levels: int) -> str:
+    axes = _AXIS.format(n='x', component='first') + _AXIS.format(n='y', component='second')
+    level = _LEVEL.format(axes=axes)
+    names = ', '.join(f'attended_{i}' for i in range(levels))
+    by_level = ''.join(level.replace('#', str(i)) for i in range(levels))
+    return _BEFORE_LEVELS + by_level + _AFTER_LEVELS.format(levels=names)
+
+
+_SURROUND = """
+{head}
+SurroundDeformAttn <spatial_shapes> (value, references, visible, offsets, logits) => (attended) {
+    {levels}
+    pairs = NonZero (visible)
+    image = Gather <axis = 0> (pairs, first)
+    query = Gather <axis = 0> (pairs, second)
+    pair_index = Transpose <perm = [1, 0]> (pairs)
+    reference = GatherND (references, pair_index)
+    pixel_reference = Mul (reference, level_scale)
+    head_reference = Unsqueeze (pixel_reference, axis_1)
+    offset = Gather <axis = 0> (offsets, query)
+    corner_place = Add (head_reference, offset)
+    place = Sub (corner_place, half)
+    weights = Softmax <axis = -1> (logits)
+    weight = Gather <axis = 0> (weights, query)
+    {attend}
+    offsets_shape = Shape (offsets)
+    queries = Gather (offsets_shape, axis_0)
+    total_shape = Concat <axis = 0> (queries, width_of_row)
+    no_total = ConstantOfShape (total_shape)
+    query_index = Unsqueeze (query, axis_1)
+    total = ScatterND <reduction = "add"> (no_total, query_index, attended_float)
+    shown = Cast <to = 1> (visible)
+    count = ReduceSum (shown, axis_0)
+    at_least_one = Max (count, one)
+    divisor = Transpose <perm = [1, 0]> (at_least_one)
+    mean = Div (total, divisor)
+    attended = CastLike (mean, value)
+}
+"""
+
+
+_DENSE_SURROUND = """
+{head}
+SurroundDeformAttn <spatial_shapes> (value, references, visible, offsets, logits) => (attended) {
+    {levels}
+    one = Constant <value_float = 1.0> ()
+    relative_offsets = Div (offsets, level_scale)
+    head_references = Unsqueeze (references, axis_2)
+    locations = Add (head_references, relative_offsets)
+    weights = Softmax <axis = -1> (logits)
+    images = Gather (value_shape, axis_0)
+    weight_shape = Shape <start = 0, end = 5> (locations)
+    level_weight_shape = Shape <start = 0, end = 4> (offsets)
+    level_weights = Reshape (weights, level_weight_shape)
+    image_weights = Expand (level_weights, weight_shape)
+    by_image = selfocc.MSDeformAttn <spatial_shapes: ints = @spatial_shapes>
+        (value, locations, image_weights)
+    by_image_float = Cast <to = 1> (by_image)
+    shown = Cast <to = 1> (visible)
+    shares = Unsqueeze (shown, axis_2)
+    shown_by_image = Mul (by_image_float, shares)
+    total = ReduceSum <keepdims = 0> (shown_by_image, axis_0)
+    count = ReduceSum <keepdims = 0> (shares, axis_0)
+    divisor = Max (count, one)
+    mean = Div (total, divisor)
+    attended = CastLike (mean, value)
+}
+"""
+
+_MS_DEFORM_ATTN = """
+{head}
+MSDeformAttn <spatial_shapes> (value, locations, weights) => (attended) {
+    {levels}
+    edge_places = Mul (locations, level_scale)
+    image_places = Sub (edge_places, half)
+    images_and_queries = Shape <start = 0, end = 2> (locations)
+    each = Shape <start = 2> (locations)
+    place_rows_shape = Concat <axis = 0> (last_axis, each)
+    place = Reshape (image_places, place_rows_shape)
+    weights_shape = Shape <start = 3> (weights)
+    points_of_head = ReduceProd (weights_shape)
+    weight_rows_shape = Concat <axis = 0> (last_axis, heads, points_of_head)
+    weight = Reshape (weights, weight_rows_shape)
+    images = Gather (value_shape, first)
+    image_range = Range (first, images, second)
+    image_column = Unsqueeze (image_range, axis_1)
+    image_table = Expand (image_column, images_and_queries)
+    image = Reshape (image_table, last_axis)
+    {attend}
+    image_shape = Concat <axis = 0> (images_and_queries, width_of_row)
+    by_image = Reshape (attended_float, image_shape)
+    attended = CastLike (by_image, value)
+}
+"""
+
+
+def surround_function(levels: int) -> FunctionProto:
+    """Return ``SurroundDeformAttn`` for a CPU: only pairs of camera and query that see each other.
+
+    ``(value [N, T, M, C], references [N, Q, R, P, 2], visible [N, Q], offsets [Q, M, L, P, 2],
+    logits [Q, M, L * P]) -> attended [Q, M * C]``, overloaded by the number of levels.
+    """
+    return _function(_SURROUND, levels)
+
+
+def dense_surround_function(levels: int) -> FunctionProto:
+    """Return ``SurroundDeformAttn`` of static shapes, by ``MSDeformAttn`` for all pairs."""
+    return _function(_DENSE_SURROUND, levels)
+
+
+def ms_deform_attn_function(levels: int) -> FunctionProto:
+    """Return ``MSDeformAttn`` of standard operators, overloaded by the number of levels.
+
+    ``(value [B, T, M, C], locations [B, Q, M, L, P, 2], weights [B, Q, M, L, P]) -> attended
+    [B, Q, M * C]``; 0 and 1 are the edges of an image.
+    """
+    return _function(_MS_DEFORM_ATTN, levels)
+
+
+def overload_of(levels: int) -> str:
+    """Return the name of the overload for a number of levels: bodies have no loops."""
+    return f'levels_{levels}'
+
+
+def _function(text: str, levels: int) -> FunctionProto:
+    import onnx.parser
+
+    parts = {'head': _HEAD, 'levels': _LEVELS, 'attend': _attend(levels)}
+    for name, part in parts.items():
+        text = text.replace('{' + name + '}', part)
+    function = onnx.parser.parse_function(text)
+    function.overload = overload_of(levels)
+    for node in function.node:
+        if node.domain == DOMAIN:
+            node.overload = function.overload
+    return function
