@@ -229,6 +229,74 @@ MSDeformAttn <spatial_shapes> (value, locations, weights) => (attended) {
 """
 
 
+# As others export attention: every pair of camera and query, level by level.
+_GRID_SAMPLE_SURROUND = """
+{head}
+SurroundDeformAttn <spatial_shapes> (value, references, visible, offsets, logits) => (attended) {
+    {levels}
+    one = Constant <value_float = 1.0> ()
+    two = Constant <value_float = 2.0> ()
+    images = Gather (value_shape, axis_0)
+    maps_count = Mul (images, heads)
+    relative_offsets = Div (offsets, level_scale)
+    head_references = Unsqueeze (references, axis_2)
+    locations = Add (head_references, relative_offsets)
+    doubled = Mul (locations, two)
+    grids = Sub (doubled, one)
+    head_grids = Transpose <perm = [0, 2, 1, 3, 4, 5]> (grids)
+    weights = Softmax <axis = -1> (logits)
+    level_weight_shape = Shape <end = 4> (offsets)
+    level_weights = Reshape (weights, level_weight_shape)
+    head_weights = Transpose <perm = [1, 0, 2, 3]> (level_weights)
+    channel_value = Transpose <perm = [0, 2, 3, 1]> (value)
+    query_count = Shape <start = 1, end = 2> (head_references)
+    point_count = Shape <start = 3, end = 4> (offsets)
+    grid_shape = Concat <axis = 0> (maps_count, query_count, point_count, axis_2)
+    read_shape = Concat <axis = 0> (images, heads, channels, query_count, point_count)
+    {by_level}
+    read = Sum ({names})
+    by_query = Transpose <perm = [0, 3, 1, 2]> (read)
+    by_query_shape = Concat <axis = 0> (images, query_count, width_of_row)
+    by_image = Reshape (by_query, by_query_shape)
+    shown = Cast <to = 1> (visible)
+    shares = Unsqueeze (shown, axis_2)
+    shown_by_image = Mul (by_image, shares)
+    total = ReduceSum <keepdims = 0> (shown_by_image, axis_0)
+    count = ReduceSum <keepdims = 0> (shares, axis_0)
+    divisor = Max (count, one)
+    attended = Div (total, divisor)
+}
+"""
+
+_GRID_SAMPLE_LEVEL = """
+    level_# = Constant <value_int = #> ()
+    start_# = Gather <axis = 0> (starts, level_#)
+    count_# = Gather <axis = 0> (counts, level_#)
+    end_# = Add (start_#, count_#)
+    level_value_# = Slice (channel_value, start_#, end_#, axis_3)
+    height_# = Gather <axis = 0> (heights, level_#)
+    width_# = Gather <axis = 0> (widths, level_#)
+    map_shape_# = Concat <axis = 0> (maps_count, channels, height_#, width_#)
+    maps_# = Reshape (level_value_#, map_shape_#)
+    level_grid_# = Gather <axis = 3> (head_grids, level_#)
+    grid_# = Reshape (level_grid_#, grid_shape)
+    sampled_# = GridSample <align_corners = 0> (maps_#, grid_#)
+    sampled_by_head_# = Reshape (sampled_#, read_shape)
+    level_weight_# = Gather <axis = 2> (head_weights, level_#)
+    channel_weight_# = Unsqueeze (level_weight_#, axis_1)
+    weighed_# = Mul (sampled_by_head_#, channel_weight_#)
+    read_# = ReduceSum <keepdims = 0> (weighed_#, last_axis)
+"""
+
+
+def grid_sample_surround_function(levels: int) -> FunctionProto:
+    """Return ``SurroundDeformAttn`` by ``GridSample``, in float32, to compare with."""
+    by_level = ''.join(_GRID_SAMPLE_LEVEL.replace('#', str(i)) for i in range(levels))
+    names = ', '.join(f'read_{i}' for i in range(levels))
+    text = _GRID_SAMPLE_SURROUND.replace('{by_level}', by_level).replace('{names}', names)
+    return _function(text, levels)
+
+
 def surround_function(levels: int) -> FunctionProto:
     """Return ``SurroundDeformAttn`` for a CPU: only pairs of camera and query that see each other.
 

@@ -18,6 +18,7 @@ from selfocc_core.onnx_operators import (
     SURROUND,
     VERSION,
     dense_surround_function,
+    grid_sample_surround_function,
     ms_deform_attn_function,
     overload_of,
     surround_function,
@@ -95,10 +96,12 @@ def run(operator: str, sizes, arrays, functions) -> np.ndarray:
 def bodies(form: str, levels: int) -> list[onnx.FunctionProto]:
     if form == 'pairs':
         return [surround_function(levels)]
+    if form == 'grid sample':
+        return [grid_sample_surround_function(levels)]
     return [dense_surround_function(levels), ms_deform_attn_function(levels)]
 
 
-@pytest.mark.parametrize('form', ['pairs', 'dense'])
+@pytest.mark.parametrize('form', ['pairs', 'dense', 'grid sample'])
 @pytest.mark.parametrize('levels', [1, 2])
 @pytest.mark.parametrize('shared', [True, False])
 @pytest.mark.parametrize('seen', [0.0, 0.5, 1.0])
