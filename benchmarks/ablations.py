@@ -120,6 +120,16 @@ ROWS = (
         measured=('--cameras', *FRONT),
         trained_as='base',
     ),
+    Row(
+        'coarse',
+        'field nodes every 0.8 m instead of 0.4 m along x and y, no context convolutions',
+        ('--config.model.decoder.subdivide-xy', '1', '--config.model.decoder.context', '0'),
+    ),
+    Row(
+        'full_sharpness',
+        'sharpness not limited to what the bins of a ray resolve',
+        ('--config.render.bin-sharpness', '0'),
+    ),
     Row('no_lift', 'no image features at the nodes', ('--config.model.decoder.no-lift',)),
     Row(
         'bev_no_lift',
