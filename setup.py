@@ -34,7 +34,15 @@ setup(
         include=['selfocc_core*', 'selfocc_ros*', 'training*'], exclude=['test*']
     ),
     package_data={
-        'selfocc_core': ['py.typed', 'models/*.onnx', 'models/*.json'],
+        'selfocc_core': [
+            'py.typed',
+            'models/*.onnx',
+            'models/*.json',
+            'models/*.npz',
+            'models/*.md',
+            'plugin/kernels/*.cu',
+            'plugin/kernels/*.cuh',
+        ],
         'selfocc_ros': ['py.typed'],
         'training': ['py.typed'],
     },
@@ -73,6 +81,9 @@ setup(
             'ruff>=0.9',
             'mypy>=1.14',
             'onnx>=1.17',
+            # The compilers of JetPack 6 and of CUDA 13: kernels are compiled without a GPU.
+            'nvidia-cuda-nvrtc-cu12==12.6.85',
+            'nvidia-cuda-nvrtc==13.0.88',
             'types-PyYAML',
             'scipy-stubs',
         ],
