@@ -71,6 +71,8 @@ setup(
         + ['ros-wheels-bootstrapper==0.1.2'],
         'synth': SYNTH,
         'train': ['torch>=2.5', 'onnx>=1.17', 'onnxscript>=0.3', *SYNTH],
+        # To rewrite a model for TensorRT, on the device; TensorRT itself comes with JetPack.
+        'engine': ['onnx>=1.17', 'cuda-bindings>=12.6'],
         'tensorboard': ['tensorboard>=2.14'],
         'clipseg': ['transformers', 'pillow'],
         'view': ['rerun-sdk>=0.23,<1'],
@@ -82,8 +84,8 @@ setup(
             'mypy>=1.14',
             'onnx>=1.17',
             # The compilers of JetPack 6 and of CUDA 13: kernels are compiled without a GPU.
-            'nvidia-cuda-nvrtc-cu12==12.6.85',
-            'nvidia-cuda-nvrtc==13.0.88',
+            'nvidia-cuda-nvrtc-cu12==12.6.85; sys_platform == "linux"',
+            'nvidia-cuda-nvrtc==13.0.88; sys_platform == "linux"',
             'types-PyYAML',
             'scipy-stubs',
         ],
@@ -94,6 +96,7 @@ setup(
             'surround_node = selfocc_ros.surround_node:main',
         ],
         'selfocc.verbs': [
+            'build-engine = selfocc_core.engine.command:BuildEngine',
             'benchmark = training.benchmark.command:Benchmark',
             'demo = selfocc_ros.demo:Demo',
             'export = training.export:Export',

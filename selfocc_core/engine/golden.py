@@ -115,7 +115,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
                 for name in (*_INPUTS, *_OUTPUTS)
                 if name in members
             }
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise SelfOccError(
             f'golden file {path} is damaged ({error}): export the model again'
         ) from error
@@ -124,7 +124,10 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 def _array(stream: IO[bytes], size: int) -> NDArray[Any]:
     """Read one array, whose header must not promise more than the file holds."""
     header = io.BytesIO(stream.read(min(size, _MAX_HEADER_BYTES)))
-    shape, _, kind = _READ_HEADER[np.lib.format.read_magic(header)](header)
+    version = np.lib.format.read_magic(header)
+    if version not in _READ_HEADER:
+        raise ValueError('an array is in a format that numpy uses for odd names only')
+    shape, _, kind = _READ_HEADER[version](header)
     if math.prod(shape) * kind.itemsize > size:
         raise ValueError('an array is cut off')
     stream.seek(0)
