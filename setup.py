@@ -72,7 +72,7 @@ setup(
         'synth': SYNTH,
         'train': ['torch>=2.5', 'onnx>=1.17', 'onnxscript>=0.3', *SYNTH],
         # To rewrite a model for TensorRT, on the device; TensorRT itself comes with JetPack.
-        'engine': ['onnx>=1.17', 'cuda-bindings>=12.6'],
+        'tensorrt': ['onnx>=1.17', 'cuda-bindings>=12.6'],
         'tensorboard': ['tensorboard>=2.14'],
         'clipseg': ['transformers', 'pillow'],
         'view': ['rerun-sdk>=0.23,<1'],
@@ -86,6 +86,7 @@ setup(
             # The compilers of JetPack 6 and of CUDA 13: kernels are compiled without a GPU.
             'nvidia-cuda-nvrtc-cu12==12.6.85; sys_platform == "linux"',
             'nvidia-cuda-nvrtc==13.0.88; sys_platform == "linux"',
+            'cuda-bindings>=12.9,<13; sys_platform == "linux"',
             'types-PyYAML',
             'scipy-stubs',
         ],
@@ -99,6 +100,7 @@ setup(
             'build-engine = selfocc_core.engine.command:BuildEngine',
             'benchmark = training.benchmark.command:Benchmark',
             'demo = selfocc_ros.demo:Demo',
+            'device-check = selfocc_core.device_check.command:DeviceCheck',
             'export = training.export:Export',
             'import-checkpoint = training.import_checkpoint:ImportCheckpoint',
             'pseudo-labels = training.data.pseudo_labels:PseudoLabels',

@@ -10,6 +10,7 @@ from typing import Any
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
+from selfocc_core.backends.selection import AUTO, BACKENDS
 from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.errors import SelfOccError
 from selfocc_core.shipped_model import shipped_model
@@ -65,7 +66,13 @@ class NodeParameters:
     publish_depth: bool = _parameter(
         True, 'Whether ~/<camera>/depth is published (to those who listen).', live=True
     )
-    threads: int = _parameter(0, 'Threads of the inference runtime; 0: all cores.', (0, 256))
+    backend: str = _parameter(
+        AUTO,
+        f'Inference runtime: {", ".join(BACKENDS)}, or auto for the first of these that works.',
+    )
+    threads: int = _parameter(
+        0, 'Threads of an inference runtime on the CPU; 0: all cores.', (0, 256)
+    )
     autostart: bool = _parameter(
         False, 'Configure and activate at start, without a lifecycle manager.'
     )
@@ -77,6 +84,9 @@ class NodeParameters:
             raise SelfOccError(
                 f'parameter image_transport is "{self.image_transport}": give raw or compressed'
             )
+        if self.backend not in {AUTO, *BACKENDS}:
+            names = ', '.join((AUTO, *BACKENDS))
+            raise SelfOccError(f'parameter backend is "{self.backend}": give one of {names}')
         if self.height_band_low_m >= self.height_band_high_m:
             raise SelfOccError('parameter height_band_low_m must be below height_band_high_m')
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,15 @@ class Session:
 
     def __init__(self, node: LifecycleNode, parameters: NodeParameters) -> None:
         self._node, self._parameters = node, parameters
-        self.backend = open_backend(parameters.model_path, parameters.threads or None)
+        self.backend = open_backend(
+            parameters.model_path, parameters.threads or None, parameters.backend, self._inform
+        )
+        with ExitStack() as opened:  # if the rest fails, the device's memory is given back
+            opened.callback(self.backend.close)
+            self._open(node, parameters)
+            opened.pop_all()
+
+    def _open(self, node: LifecycleNode, parameters: NodeParameters) -> None:
         check_height_band(parameters, self.backend.card.grid.to_grid())
         self.statistics = NodeStatistics(parameters.cameras)
         self.synchronizer: Synchronizer[Any] = Synchronizer(
@@ -85,6 +94,17 @@ class Session:
         self._parameters = parameters
 
     @property
+    def inference(self) -> dict[str, str]:
+        """Backend and model for diagnostics, and why better backends were not taken."""
+        card = self.backend.card
+        rejected = self.backend.rejected.items()
+        return {
+            'backend': self.backend.name,
+            'model': f'{card.name} {card.version}',
+            **{f'backend not taken: {name}': reason for name, reason in rejected},
+        }
+
+    @property
     def active(self) -> bool:
         """Whether images are taken."""
         return self._worker is not None
@@ -116,6 +136,7 @@ class Session:
         self.stop()
         self._rigs.close()
         self._outputs.destroy()
+        self.backend.close()
 
     def poll(self) -> None:
         """Let frame sets go that have waited long enough for late cameras."""
@@ -176,6 +197,9 @@ class Session:
     def _lose(self, reason: str, sentence: str) -> None:
         self.statistics.set_lost(reason)
         self._warn(f'a frame set was lost: {sentence}')
+
+    def _inform(self, sentence: str) -> None:
+        self._node.get_logger().info(sentence, throttle_duration_sec=_WARN_PERIOD_S)
 
     def _warn(self, sentence: str) -> None:
         self._node.get_logger().warning(sentence, throttle_duration_sec=_WARN_PERIOD_S)

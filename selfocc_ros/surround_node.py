@@ -110,13 +110,12 @@ class SurroundNode(LifecycleNode):
         session = self._session
         if session is None:
             return
-        card = session.backend.card
         array = diagnostic_array(
             self.get_name(),
             self.get_clock().now().to_msg(),
             session.statistics,
             session.synchronizer.dropped,
-            {'backend': session.backend.name, 'model': f'{card.name} {card.version}'},
+            session.inference,
             active=session.active,
         )
         self._diagnostics.publish(array)

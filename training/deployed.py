@@ -76,7 +76,7 @@ class DeployedModel(nn.Module):
             the likeliest class of each voxel.
         """
         image_from_volume = image_from_ego @ self.ego_from_volume
-        (field,) = self.network(images[None], image_from_volume[None], camera_mask[None])
+        (field,) = self.network(images.float()[None], image_from_volume[None], camera_mask[None])
         outputs = self._level(field), self._depth(field, image_from_volume)
         return (*outputs, self._labels(field)) if len(field.semantics) else outputs
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfocc_core.model_card import ModelCard
+
+if TYPE_CHECKING:
+    from selfocc_core.backends.selection import ChosenBackend
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +62,26 @@ class Backend(Protocol):
         """Run the model once."""
 
 
-def open_backend(model_path: Path, threads: int | None = None) -> Backend:
-    """Load a model and return the runtime that executes it.
+def open_backend(
+    model_path: Path,
+    threads: int | None = None,
+    backend: str = 'auto',
+    report: Callable[[str], None] = lambda _: None,
+) -> ChosenBackend:
+    """Load a model and return the runtime that executes it, after it has run once.
 
     Args:
         model_path: The ``.onnx`` file; its card lies beside it.
-        threads: Threads of the runtime; default is every core this process may use.
+        threads: Threads of a runtime on the CPU; default is every core this process may use.
+        backend: ``tensorrt``, ``onnxruntime-cuda``, ``onnxruntime-cpu``, or ``auto`` for the first
+            of these that runs the model.
+        report: Is told in sentences what happens where that takes minutes: TensorRT builds an
+            engine when it first meets a model.
 
     Raises:
-        SelfOccError: The model or its card is missing, damaged, or the two disagree.
+        SelfOccError: The model or its card is missing, damaged, or the two disagree; or the wanted
+            runtime does not run it.
     """
-    from selfocc_core.backends.onnxruntime import OnnxRuntimeBackend
+    from selfocc_core.backends.selection import choose_backend
 
-    return OnnxRuntimeBackend(model_path, threads)
+    return choose_backend(model_path, threads, backend, report)

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: runs everywhere."""
+"""ONNX Runtime: on the CPU it runs everywhere, on an NVIDIA GPU where its build knows CUDA."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from selfocc_core.backends import ModelInputs, ModelOutputs
+from selfocc_core.backends.interface import check_interface, feeds_of
 from selfocc_core.errors import SelfOccError
 from selfocc_core.model_card import ModelCard
+
+CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 
 
 class OnnxRuntimeBackend:
@@ -17,31 +20,20 @@ class OnnxRuntimeBackend:
     Args:
         model_path: The ``.onnx`` file; its card lies beside it.
         threads: Threads of the runtime; default is every core this process may use.
+        cuda: Whether it runs on the GPU; what CUDA cannot do still runs on the CPU.
 
     Raises:
-        SelfOccError: The model or its card is missing, damaged, or the two disagree.
+        SelfOccError: The model or its card is missing, damaged, or the two disagree; or there is
+            no CUDA for ONNX Runtime.
     """
 
-    name = 'onnxruntime-cpu'
-
-    def __init__(self, model_path: Path, threads: int | None = None) -> None:
+    def __init__(self, model_path: Path, threads: int | None = None, cuda: bool = False) -> None:
         import onnxruntime as ort
 
+        self.name = 'onnxruntime-cuda' if cuda else 'onnxruntime-cpu'
         self._card = ModelCard.load_for(model_path)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-        # Waiting threads must not spin: they would take the cores from image callbacks.
-        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(
-                str(model_path), options, providers=['CPUExecutionProvider']
-            )
-        except Exception as error:
-            raise SelfOccError(
-                f'{model_path} is not a model that ONNX Runtime can load: export it again'
-            ) from error
-        _check_interface(self._session, self._card, model_path)
+        self._session = (_cuda_session if cuda else _cpu_session)(ort, model_path, threads)
+        check_interface(_shapes(self._session), self._card, model_path)
 
     @property
     def card(self) -> ModelCard:
@@ -49,34 +41,63 @@ class OnnxRuntimeBackend:
         return self._card
 
     def infer(self, inputs: ModelInputs) -> ModelOutputs:
-        """Run the model once."""
+        """Run the model once.
+
+        Raises:
+            SelfOccError: ONNX Runtime fails at one of the model's operators.
+        """
         names = ['sdf', 'depth', 'semantics'] if self._card.classes else ['sdf', 'depth']
-        outputs = self._session.run(
-            names,
-            {
-                'images': inputs.images,
-                'image_from_ego': inputs.image_from_ego,
-                'camera_mask': inputs.camera_mask,
-            },
-        )
+        try:
+            outputs = self._session.run(names, feeds_of(inputs, self._card))
+        except Exception as error:
+            raise SelfOccError(
+                f'ONNX Runtime cannot run model {self._card.name}: {str(error).splitlines()[0]}'
+            ) from error
         return ModelOutputs(**dict(zip(names, outputs, strict=True)))
 
+    def close(self) -> None:
+        """Let the model go."""
+        self._session = None
 
-def _check_interface(session: Any, card: ModelCard, model_path: Path) -> None:
-    n, h, w = card.input.cameras, card.input.height, card.input.width
-    expected = {
-        'images': [n, h, w, 3],
-        'image_from_ego': [n, 3, 4],
-        'camera_mask': [n],
-        'sdf': list(card.grid.shape),
-        'depth': [n, card.depth.height, card.depth.width],
-    }
-    if card.classes:
-        expected['semantics'] = list(card.grid.shape)
-    actual = {value.name: value.shape for value in (*session.get_inputs(), *session.get_outputs())}
-    for name, shape in expected.items():
-        if actual.get(name) != shape:
-            raise SelfOccError(
-                f'model {model_path} has "{name}" of shape {actual.get(name)}, but its card says '
-                f'{shape}: export the model again'
-            )
+
+def _cpu_session(ort: Any, model_path: Path, threads: int | None) -> Any:
+    try:
+        return ort.InferenceSession(str(model_path), _options(ort, threads), providers=[CPU])
+    except Exception as error:
+        raise SelfOccError(
+            f'{model_path} is not a model that ONNX Runtime can load: export it again'
+        ) from error
+
+
+def _cuda_session(ort: Any, model_path: Path, threads: int | None) -> Any:
+    if CUDA not in ort.get_available_providers():
+        raise SelfOccError(
+            f'ONNX Runtime {ort.__version__} is built without CUDA: install onnxruntime-gpu'
+        )
+    providers = [CUDA, CPU]
+    try:
+        session = ort.InferenceSession(
+            str(model_path), _options(ort, threads), providers=providers
+        )
+    except Exception as error:
+        raise SelfOccError(
+            f'ONNX Runtime cannot load {model_path} on the GPU: {str(error).splitlines()[0]}'
+        ) from error
+    if CUDA not in session.get_providers():  # without CUDA's libraries it quietly takes the CPU
+        raise SelfOccError(
+            'ONNX Runtime cannot start CUDA: install the CUDA and cuDNN that its release needs'
+        )
+    return session
+
+
+def _options(ort: Any, threads: int | None) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    # Waiting threads must not spin: they would take the cores from image callbacks.
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    options.log_severity_level = 3
+    return options
+
+
+def _shapes(session: Any) -> dict[str, list[int | str]]:
+    return {value.name: value.shape for value in (*session.get_inputs(), *session.get_outputs())}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfocc_core.backends import ModelInputs, ModelOutputs
+from selfocc_core.backends.interface import feeds_of
 from selfocc_core.bag_messages import stamp_ns_of
 from selfocc_core.engine.activation_histogram import ActivationHistogram
 from selfocc_core.engine.onnx_library import load_model, onnx_library
@@ -77,7 +78,7 @@ class ActivationObserver:
     def infer(self, inputs: ModelInputs) -> ModelOutputs:
         """Run the model once and note the values."""
         outputs = ['sdf', 'depth', 'semantics'] if self._card.classes else ['sdf', 'depth']
-        found = self._session.run([*outputs, *self._tensors], vars(inputs))
+        found = self._session.run([*outputs, *self._tensors], feeds_of(inputs, self._card))
         for name, values in zip(self._tensors, found[len(outputs) :], strict=True):
             self._histograms[name].add(values)
         return ModelOutputs(*found[: len(outputs)])

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
-from selfocc_core.engine.byte_images import cast_images_first
 from selfocc_core.engine.onnx_library import onnx_library
 from selfocc_core.engine.stock_attention import replace_by_stock
 from selfocc_core.engine.tensor_types import tensor_types
@@ -51,7 +50,6 @@ def rewrite(model: Any, mode: Mode, stock_version: str = '1') -> Any:
     rewritten = onnx_library().ModelProto()
     rewritten.CopyFrom(model)
     _strip_functions(rewritten)
-    cast_images_first(rewritten)
     rewritten = _REWRITES[mode](rewritten, stock_version)
     _require_known_operators(rewritten, mode)
     return rewritten

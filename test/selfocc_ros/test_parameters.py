@@ -60,6 +60,7 @@ def test_lists_become_tuples_and_unknown_names_are_left_alone():
         ({'cameras': []}, 'at least one'),
         ({'cameras': ['a', 'a']}, 'each camera once'),
         ({'image_transport': 'theora'}, 'raw or compressed'),
+        ({'backend': 'gpu'}, 'give one of auto, tensorrt'),
         ({'height_band_low_m': 2.0}, 'must be below'),
     ],
 )

@@ -46,7 +46,7 @@ class SelfOcc(nn.Module):
             camera_mask: Which cameras are present ``[B, N]`` bool.
         """
         size = images.shape[2], images.shape[3]
-        pyramid = self.look(normalized(images.flatten(0, 1).float().permute(0, 3, 1, 2)))
+        pyramid = self.look(normalized(images.float().flatten(0, 1).permute(0, 3, 1, 2)))
         pyramid = [level.unflatten(0, images.shape[:2]) for level in pyramid]
         views = Views(image_from_ego, camera_mask, size, self._padded(size))
         planes = self.encoder(pyramid, views)

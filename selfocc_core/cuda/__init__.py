@@ -1,0 +1,1 @@
+"""CUDA in one small interface: devices, memory, streams, graphs and kernels."""
