@@ -23,8 +23,8 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-LIMITS := Trained for minutes on generated streets only: thin things, pedestrians, tree crowns and moving \
-	vehicles are often missed, walls are too thick, ground beyond 15 m is uncertain. Not for driving.
+LIMITS := Trained for an hour on generated streets only: cars within 5 m of types not trained on, poles and \
+	pedestrians are often misplaced, walls are too thick, what lies beyond 12 m is uncertain. Not for driving.
 # The shipped model, from nothing: 60 short drives through generated worlds, then training.
 DRIVES := $(foreach seed,$(shell seq 1000 1059),runs/training-drives/$(seed).mcap)
 model: $(VENV)/.test $(DRIVES)

@@ -141,6 +141,7 @@ def _attend(levels: int) -> str:
     return _BEFORE_LEVELS + by_level + _AFTER_LEVELS.format(levels=names)
 
 
+# Each pair goes to a place of its own: ScatterND adds with several threads, and loses some of it.
 _SURROUND = """
 {head}
 SurroundDeformAttn <spatial_shapes> (value, references, visible, offsets, logits) => (attended) {
@@ -158,12 +159,11 @@ SurroundDeformAttn <spatial_shapes> (value, references, visible, offsets, logits
     weights = Softmax <axis = -1> (logits)
     weight = Gather <axis = 0> (weights, query)
     {attend}
-    offsets_shape = Shape (offsets)
-    queries = Gather (offsets_shape, axis_0)
-    total_shape = Concat <axis = 0> (queries, width_of_row)
-    no_total = ConstantOfShape (total_shape)
-    query_index = Unsqueeze (query, axis_1)
-    total = ScatterND <reduction = "add"> (no_total, query_index, attended_float)
+    images_and_queries = Shape (visible)
+    by_image_shape = Concat <axis = 0> (images_and_queries, width_of_row)
+    nowhere = ConstantOfShape (by_image_shape)
+    by_image = ScatterND (nowhere, pair_index, attended_float)
+    total = ReduceSum <keepdims = 0> (by_image, axis_0)
     shown = Cast <to = 1> (visible)
     count = ReduceSum (shown, axis_0)
     at_least_one = Max (count, one)

@@ -197,32 +197,6 @@ def test_an_operator_of_ours_that_this_version_does_not_know_is_refused():
             rewrite(model, mode)
 
 
-@pytest.mark.parametrize('mode', MODES)
-def test_bytes_of_images_are_cast_before_anything_moves_them(mode):
-    model = surround_model()
-    (cast,) = (n for n in model.graph.node if n.input[0] == 'images')
-    (transpose,) = (n for n in model.graph.node if n.output[0] == 'planes')
-    # As torch exports it: first transposed, then cast, then normalised along the channels.
-    cast.input[0], transpose.input[0] = 'moved', 'images'
-    transpose.output[0] = 'moved'
-    (color,) = (t for t in model.graph.initializer if t.name == 'mean_color')
-    color.dims[:] = [3, 1, 1]
-    (conv,) = (n for n in model.graph.node if n.output[0] == 'first')
-    conv.input[0] = 'normal'
-    reordered = [transpose, *(n for n in model.graph.node if n.output[0] != 'moved')]
-    reordered = [onnx.NodeProto.FromString(n.SerializeToString()) for n in reordered]
-    del model.graph.node[:]
-    model.graph.node.extend(reordered)
-    onnx.checker.check_model(model, full_check=True)
-    rewritten = rewrite(model, mode)
-    takers = [n.op_type for n in rewritten.graph.node if 'images' in n.input]
-    assert takers == ['Cast']
-    if mode == 'native':
-        onnx.checker.check_model(rewritten, full_check=True)
-        for expected, actual in zip(run(surround_model()), run(rewritten), strict=True):
-            np.testing.assert_allclose(actual, expected, atol=1e-6)
-
-
 def test_the_shipped_model_has_a_native_graph():
     rewritten = rewrite(onnx.load(str(shipped_model())), 'native')
     onnx.checker.check_model(rewritten, full_check=True)
