@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / 'cuda'), str(HERE.parents[1])]
 
 from fake_cuda import FakeCuda  # noqa: E402
-from fake_tensorrt import FakeTensorRt  # noqa: E402
+from fake_runtime import FakeTensorRt  # noqa: E402
 
 
 @pytest.fixture(params=['integrated', 'discrete'])

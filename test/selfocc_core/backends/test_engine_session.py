@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_tensorrt import GRID, LATTICE, inputs
+from fake_runtime import GRID, LATTICE, inputs
 
 from selfocc_core.backends.engine_session import EngineSession
 from selfocc_core.errors import SelfOccError

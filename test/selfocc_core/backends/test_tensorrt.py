@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_tensorrt import GRID, LATTICE, inputs
+from fake_runtime import GRID, LATTICE, inputs
 
 from selfocc_core.backends.tensorrt import DeviceEngineRunner, TensorRtBackend, engine_folder
 from selfocc_core.errors import SelfOccError

@@ -7,8 +7,8 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from fake_builder import FakeTensorRt
 from fake_engine import ORIN
-from fake_tensorrt import FakeTensorRt
 from surround_model import surround_inputs, write_surround_model
 
 from selfocc_core.engine.calibration import ActivationObserver

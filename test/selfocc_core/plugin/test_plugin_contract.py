@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_tensorrt import Expressions, Field, HostDriver, Tensor, fake_tensorrt
+from fake_registry import Expressions, Field, HostDriver, Tensor, fake_tensorrt
 from kernel_on_host import PADDING_BYTES, padded, run_on_host
 
 from selfocc_core.errors import SelfOccError
