@@ -13,6 +13,7 @@ from torch import Tensor
 
 from training.config import VolumeFrame
 from training.data.augmentation import distort
+from training.data.mirror import mirrored
 from training.data.sampler import Sample, Sampler
 from training.distributed import Processes
 from training.prefetch import Prefetch
@@ -69,8 +70,15 @@ class Batches:
     def _prepare(self, number: int) -> Prepared:
         seed = self.seed * 1_000_003 + number
         generator = torch.Generator().manual_seed(seed)
-        sample = self.sampler.draw(number).in_volume(self.ego_from_volume)
+        sample = self._augmented(self.sampler.draw(number), generator)
+        sample = sample.in_volume(self.ego_from_volume)
         return Prepared(sample, distort(sample.current.images, generator), seed, generator)
+
+    def _augmented(self, sample: Sample, generator: torch.Generator) -> Sample:
+        share = self.sampler.config.mirrored_share
+        if share and float(torch.rand(1, generator=generator)) < share:
+            return mirrored(sample)
+        return sample
 
 
 def save_batch(path: Path, step: int, batch: list[Prepared]) -> None:

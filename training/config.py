@@ -386,6 +386,8 @@ class TemporalConfig:
     """With ``both_anchors``: how many frames away the neighbour may be."""
     camera_dropout: float = 0.0
     """Probability that a camera is missing from the input."""
+    mirrored_share: float = 0.0
+    """Ours: probability that a sample is mirrored left to right."""
 
     def __post_init__(self) -> None:
         next_share = 1 - self.current_share - self.previous_share
