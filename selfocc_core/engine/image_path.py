@@ -7,6 +7,7 @@ constants. The first node that does not (attention, sampling, a norm over tokens
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 # What features are made with, and which inputs of each are features; None is all of them.
@@ -28,6 +29,7 @@ FEATURE_INPUTS: dict[str, tuple[int, ...] | None] = {
     'Flatten': (0,),
     'Transpose': (0,),
     'Slice': (0,),
+    'Gather': (0,),
     'Squeeze': (0,),
     'Unsqueeze': (0,),
     'Split': (0,),
@@ -47,7 +49,8 @@ def feature_inputs(node: Any) -> list[int]:
 
 def image_path(model: Any) -> list[Any]:
     """Return the nodes on the path of the images, from the first convolution on, in order."""
-    constants = constant_names(model)
+    # Features of absent cameras are multiplied by 0: what follows is still made of the images.
+    constants = constant_names(model, also={'camera_mask'})
     from_images, features, path = {'images'}, set[str](), []
     for node in model.graph.node:
         if not _continues(node, from_images, constants):
@@ -61,9 +64,14 @@ def image_path(model: Any) -> list[Any]:
     return path
 
 
-def constant_names(model: Any) -> set[str]:
-    """Return the names of all constants: initializers, and what is computed of them alone."""
-    names = {tensor.name for tensor in model.graph.initializer}
+def constant_names(model: Any, also: Collection[str] = ()) -> set[str]:
+    """Return the names of all constants: initializers, and what is computed of them alone.
+
+    Args:
+        model: The ``ModelProto``.
+        also: Names to take for constants, too.
+    """
+    names = {tensor.name for tensor in model.graph.initializer}.union(also)
     for node in model.graph.node:
         if all(name in names for name in node.input if name):
             names.update(node.output)

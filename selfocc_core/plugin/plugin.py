@@ -17,12 +17,14 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from selfocc_core.errors import SelfOccError
+from selfocc_core.onnx_operators import DOMAIN
+from selfocc_core.onnx_operators import VERSION as OPERATORS_VERSION
 from selfocc_core.plugin.launcher import LoadedKernel, compile_for_device, load_kernel
 from selfocc_core.plugin.operand_shapes import specialization_of
 from selfocc_core.plugin.plugin_fields import PluginState, arrays_of, plugin_fields
 from selfocc_core.plugin.specialization import Operator, Specialization
 
-NAMESPACE, VERSION = 'selfocc', '1'
+NAMESPACE, VERSION = DOMAIN, str(OPERATORS_VERSION)
 _INPUTS = {'MSDeformAttn': 3, 'SurroundDeformAttn': 5}
 
 

@@ -11,6 +11,7 @@ from small_run import small_preset
 from selfocc_core.backends import ModelInputs, open_backend
 from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.engine.golden import Golden
+from selfocc_core.engine.image_path import image_path
 from selfocc_core.errors import SelfOccError
 from selfocc_core.onnx_operators import DOMAIN, SURROUND
 from selfocc_core.pipeline import OccupancyPipeline
@@ -108,3 +109,13 @@ def test_a_model_for_a_rig_refuses_another(for_rig):
     OccupancyPipeline(backend, nuscenes_like_rig())
     with pytest.raises(SelfOccError, match='another rig'):
         OccupancyPipeline(backend, nuscenes_like_rig(320, 180))
+
+
+def test_the_values_of_attention_are_made_of_the_images_alone(general, for_rig):
+    """So engines take them in half precision, in the cameras' absence, too."""
+    for path in (general, for_rig):
+        model = onnx.load(path)
+        features = {output for node in image_path(model) for output in node.output}
+        values = [node.input[0] for node in model.graph.node if node.domain == DOMAIN]
+        assert len(values) == 4
+        assert features.issuperset(values)
