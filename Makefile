@@ -25,15 +25,18 @@ lint: $(VENV)/.test
 
 LIMITS := Trained for an hour on generated streets only: cars within 5 m of types not trained on, poles and \
 	pedestrians are often misplaced, walls are too thick, what lies beyond 12 m is uncertain. Not for driving.
-# The shipped model, from nothing: 60 short drives through generated worlds, then training.
-DRIVES := $(foreach seed,$(shell seq 1000 1059),runs/training-drives/$(seed).mcap)
-model: $(VENV)/.test $(DRIVES)
+# The shipped model, from nothing: many streets, each for a moment, one drive on each core at a time;
+# then training.
+DRIVES := $(foreach seed,$(shell seq 1000 1239),runs/training-drives/$(seed).mcap)
+model: $(VENV)/.test
+	$(MAKE) --jobs $(shell getconf _NPROCESSORS_ONLN) $(DRIVES)
 	$(BIN)/selfocc train --bags runs/training-drives --out runs/selfocc-tiny
 	$(BIN)/selfocc export runs/selfocc-tiny/model.ckpt --out selfocc_core/models/selfocc-tiny.onnx \
 		--limits "$(LIMITS)"
 
 runs/training-drives/%.mcap:
-	$(BIN)/selfocc synth --seed $* --seconds 2 --width 352 --height 198 --no-ground-truth --no-lidar --out $@
+	$(BIN)/selfocc synth --seed $* --seconds 0.8 --width 352 --height 198 --workers 1 \
+		--no-ground-truth --no-lidar --out $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12) and "selfocc_ros needs Python 3.10 to 3.12, not " + sys.version.split()[0] + ": make PYTHON=python3.11 ...")'

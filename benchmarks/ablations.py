@@ -130,6 +130,7 @@ ROWS = (
         'sharpness not limited to what the bins of a ray resolve',
         ('--config.render.bin-sharpness', '0'),
     ),
+    Row('not_mirrored', 'no samples seen in a mirror', ('--config.temporal.mirrored-share', '0')),
     Row('no_lift', 'no image features at the nodes', ('--config.model.decoder.no-lift',)),
     Row(
         'bev_no_lift',
@@ -161,7 +162,7 @@ class Settings:
 
     Attributes:
         bags: Folder of the training drives.
-        runs: Folder for checkpoints.
+        runs: Folder for checkpoints and the decoded drives that all runs share.
         out: Folder for records and the table.
         cache: Folder for rendered worlds.
         worlds: Worlds that are measured on.
@@ -169,7 +170,7 @@ class Settings:
         steps: Training steps; none: those of the preset.
     """
 
-    bags: Path = Path('runs', 'drives')
+    bags: Path = Path('runs', 'training-drives')
     runs: Path = Path('runs', 'ablations')
     out: Path = Path('benchmarks', 'results', 'ablations')
     cache: Path = Path('runs', 'worlds')
@@ -204,7 +205,9 @@ class Run:
 
     def train(self) -> list[str]:
         """Return the arguments of ``selfocc`` that train it."""
-        shared = ['--bags', self.settings.bags, '--out', self.checkpoint.parent]
+        runs = self.settings.runs
+        shared = ['--bags', self.settings.bags, '--cache', runs / 'cache']
+        shared += ['--out', self.checkpoint.parent]
         numbers = ['--seed', self.seed, '--threads', 1]
         if self.settings.steps is not None:
             numbers += ['--config.optimizer.steps', self.settings.steps]

@@ -112,9 +112,11 @@ class Train:
         os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
         import torch
 
+        from training.allocator import keep_freed_memory
         from training.checkpoint import Checkpoint
         from training.distributed import joined
 
+        keep_freed_memory()
         torch.set_num_threads(max(1, self.threads))
         with joined(self.device) as processes:
             with processes.one_voice():

@@ -221,7 +221,7 @@ class OutputConfig:
     depth_near_m: float = 0.8
     """Distance of the first sample."""
     depth_far_m: float = 45.0
-    """Distance of the last sample; stands for "nothing met"."""
+    """Distance of the last sample at most; stands for "nothing met"."""
 
     def __post_init__(self) -> None:
         _refuse_if(
@@ -257,7 +257,7 @@ class RenderConfig:
     near_m: float = 0.8
     """Pixels: distance of the first sample."""
     far_m: float = 45.0
-    """Pixels: distance of the last sample."""
+    """Pixels: distance of the last sample at most; samples end where a ray leaves the volume."""
     sharpness: Literal['learned', 'scheduled'] = 'learned'
     """``inv_s`` of NeuS: a parameter ``exp(10 v)`` from v = 0.1, or a geometric schedule."""
     sharpness_start: float = 2.718281828
@@ -387,7 +387,7 @@ class TemporalConfig:
     camera_dropout: float = 0.0
     """Probability that a camera is missing from the input."""
     mirrored_share: float = 0.0
-    """Ours: probability that a sample is mirrored left to right."""
+    """Ours: probability that a sample is mirrored left to right, calibration and all."""
 
     def __post_init__(self) -> None:
         next_share = 1 - self.current_share - self.previous_share

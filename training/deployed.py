@@ -15,7 +15,7 @@ from training.field import Field
 from training.grid import Axis
 from training.model.selfocc import SelfOcc
 from training.rendering.edge_density import opacity_over
-from training.rendering.edge_render import along, edge_weights, exit_depth
+from training.rendering.edge_render import along, edge_weights, exit_depth, last_distance
 from training.rendering.lattice import fixed_lattice
 from training.rendering.rays import cast_rays, log_spaced_distances
 from training.rendering.sampling import sample_by_gather
@@ -39,7 +39,6 @@ class DeployedModel(nn.Module):
     interpolate_y: Tensor
     interpolate_z: Tensor
     pixels: Tensor
-    distances: Tensor
 
     def __init__(self, network: SelfOcc, preset: Preset) -> None:
         super().__init__()
@@ -54,10 +53,6 @@ class DeployedModel(nn.Module):
             model.input.height, model.input.width, output.depth_height, output.depth_width
         )
         self.register_buffer('pixels', pixels, persistent=False)
-        distances = log_spaced_distances(
-            output.depth_near_m, output.depth_far_m, output.depth_samples
-        )
-        self.register_buffer('distances', distances, persistent=False)
 
     def forward(
         self, images: Tensor, image_from_ego: Tensor, camera_mask: Tensor
@@ -102,15 +97,17 @@ class DeployedModel(nn.Module):
 
     def _depth(self, field: Field, image_from_volume: Tensor) -> Tensor:
         output, cameras = self.preset.output, len(image_from_volume)
-        count = len(self.pixels)
-        projections = image_from_volume[:, None].expand(-1, count, -1, -1).reshape(-1, 3, 4)
-        rays = cast_rays(self.pixels.repeat(cameras, 1), projections)
-        depths = self.distances / rays.directions.norm(dim=-1, keepdim=True)
+        projections = image_from_volume[:, None].expand(-1, len(self.pixels), -1, -1)
+        rays = cast_rays(self.pixels.repeat(cameras, 1), projections.reshape(-1, 3, 4))
+        near_m, count = output.depth_near_m, output.depth_samples
+        last_m = last_distance(rays, field.grid, near_m, self.far_m)
+        distances = log_spaced_distances(near_m, last_m, count)
+        depths = distances / rays.lengths()
         points = along(rays, depths)
         weights, background = edge_weights(
             sample_by_gather(field.sdf, points, field.grid),
             points,
-            self.distances,
+            distances,
             field.grid,
             self.sharpness,
             self.preset.render.weights,

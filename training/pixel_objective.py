@@ -29,7 +29,13 @@ from training.losses.proposals import (
 )
 from training.objective import Losses, colors_of, volume_losses, with_total
 from training.rendering.derivatives import gradient_volume
-from training.rendering.edge_render import EdgeRendering, along, exit_depth, render_edges
+from training.rendering.edge_render import (
+    EdgeRendering,
+    along,
+    exit_depth,
+    last_distance,
+    render_edges,
+)
 from training.rendering.rays import Rays, cast_rays, jittered, log_spaced_distances
 from training.rendering.weights import resolved_sharpness
 
@@ -71,10 +77,9 @@ class PixelObjective:
         cameras, pixels = self._random_pixels(anchor, count)
         rays = cast_rays(pixels, anchor.image_from_ego[cameras])
         config = self.preset.render
+        last_m = last_distance(rays, field.grid, config.near_m, config.far_m)
         distances = jittered(
-            log_spaced_distances(config.near_m, config.far_m, config.samples),
-            count,
-            self.generator,
+            log_spaced_distances(config.near_m, last_m, config.samples), self.generator
         )
         if config.bin_sharpness and config.weights == 'neus':
             sharpness = resolved_sharpness(sharpness, distances, config.bin_sharpness)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from selfocc_core.errors import SelfOccError
 
 SPLITS = {
-    'train': range(1000, 1060),  # the drives that `make model` learns from
+    'train': range(1000, 1240),  # the drives that `make model` learns from
     'validation': range(2000, 2010),  # for choices: recipes, thresholds, when to stop
     'test': range(3000, 3020),  # for reported numbers only, never for a choice
 }

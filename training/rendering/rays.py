@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -79,13 +78,24 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
 
 
-def log_spaced_distances(near_m: float, far_m: float, count: int) -> Tensor:
-    """Return ``count`` distances that grow by a constant factor."""
-    return torch.logspace(math.log10(near_m), math.log10(far_m), count)
+def log_spaced_distances(near_m: float, far_m: float | Tensor, count: int) -> Tensor:
+    """Return ``count`` distances that grow by a constant factor.
+
+    Args:
+        near_m: The first.
+        far_m: The last, one for all or one for each ray ``[R]``.
+        count: How many, ``S``.
+
+    Returns:
+        ``[S]`` or ``[R, S]``.
+    """
+    factor = torch.as_tensor(far_m)[..., None] / near_m
+    return near_m * factor ** torch.linspace(0, 1, count)
 
 
-def jittered(distances: Tensor, rays: int, generator: torch.Generator) -> Tensor:
-    """Move the samples of each ray together by up to half a bin; ``[S]`` becomes ``[rays, S]``."""
-    ratio = distances[1] / distances[0]
-    shift = torch.rand(rays, 1, generator=generator) - 0.5
-    return distances * ratio**shift
+def jittered(distances: Tensor, generator: torch.Generator) -> Tensor:
+    """Move the log-spaced samples ``[R, S]`` of each ray together by up to half a bin."""
+    ratio = distances[:, 1:2] / distances[:, :1]
+    shift = torch.rand(len(distances), 1, generator=generator) - 0.5
+    moved: Tensor = distances * ratio**shift
+    return moved

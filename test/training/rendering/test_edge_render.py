@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from selfocc_core.cameras import nuscenes_like_rig
 from training.field import Field
 from training.grid import NodeGrid
-from training.rendering.edge_render import exit_depth, render_edges
+from training.rendering.edge_render import exit_depth, last_distance, render_edges
 from training.rendering.rays import Rays, cast_rays, inverse_3x3, log_spaced_distances
 from training.rendering.sampling import extended_sdf, sample_by_gather, sample_volume
 from training.rendering.weights import sdf_to_weights
@@ -126,3 +126,30 @@ def test_below_the_floor_is_ground_and_above_it_the_field_is_as_it_is():
     torch.testing.assert_close(
         extended_sdf(sampled, points, GRID), torch.tensor([3.0, 0.7, 0.2 - 0.5])
     )
+
+
+def test_samples_end_where_a_ray_leaves_the_volume():
+    origins = torch.tensor([[0.0, 0.0, 1.0]]).expand(3, 3)
+    directions = torch.tensor([[2.0, 0.0, 0.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    last_m = last_distance(Rays(origins, directions), GRID, 0.8, 30.0)
+    expected = torch.tensor([25.6, 3.4 * math.sqrt(2), 30.0])
+    torch.testing.assert_close(last_m, expected, rtol=2e-3, atol=0)
+
+
+@settings(max_examples=50)
+@given(slope=st.floats(0.05, 3.0), heading=st.floats(-math.pi, math.pi))
+def test_nothing_of_a_ray_that_goes_down_is_left_at_its_last_sample(slope, heading):
+    field = field_of(lambda nodes: torch.full(nodes.shape[:3], 1.0))
+    direction = torch.tensor([[math.cos(heading), math.sin(heading), -slope]])
+    rays = Rays(torch.tensor([[0.0, 0.0, 1.0]]), direction)
+    if float(exit_depth(rays, GRID)) * slope < 4.5:
+        return  # it leaves through a side before it is deep enough in the ground
+    last_m = last_distance(rays, GRID, 0.8, 200.0)
+    assert float(last_m) * slope / math.hypot(1, slope) < 1.01 * 4.5
+    rendering = render_edges(field, rays, log_spaced_distances(0.8, last_m, 64), 3.0)
+    assert float(rendering.background) < 0.02
+
+
+def test_a_camera_at_the_edge_of_the_volume_still_has_places_for_samples():
+    rays = Rays(torch.tensor([[-25.6, 0.0, 1.0]]), torch.tensor([[-1.0, 0.0, 0.0]]))
+    assert float(last_distance(rays, GRID, 0.8, 45.0)) == 2 * torch.tensor(0.8)
