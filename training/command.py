@@ -56,7 +56,7 @@ class Train:
     CPUs. A run that was killed goes on with --resume, also with another number of processes.
     """
 
-    bags: list[Path] = field(default_factory=list)
+    bags: Annotated[list[Path], arg(aliases=['--bag'])] = field(default_factory=list)
     """Drives (rosbag2) with images, camera_info, /tf_static and /odometry; folders are searched
     for .mcap files and bag folders."""
     data: Annotated[list[str], arg(metavar='[FORMAT:PATH[,option=value] ...]', help=DATA_HELP)] = (

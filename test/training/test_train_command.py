@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 import torch
@@ -64,6 +65,12 @@ def test_without_a_preset_the_small_one_is_trained(ran):
     assert cli.main(['train']) == 0
     assert ran[0].config == PRESETS['selfocc-tiny']
     assert str(ran[0].out) == 'runs/selfocc-tiny'
+
+
+def test_bag_and_bags_are_the_same(ran):
+    for option in ('--bag', '--bags'):
+        assert cli.main(['train', option, 'a.mcap', 'b.mcap']) == 0
+    assert ran[0].bags == ran[1].bags == [Path('a.mcap'), Path('b.mcap')]
 
 
 @pytest.mark.parametrize(
