@@ -3,9 +3,11 @@
     python -m benchmarks.limits --seeds validation --video-seeds 1000,1007
 
 *Grid*: a field made from the truth takes the place of the network; voxels and depth are read from
-it as from a model. *Video*: for each pixel, the depth that matches neighbouring frames best, as
-the training loss matches them, against the true depth. A network that merely learns what the
-video says pixel by pixel gets there; one that also learns what streets look like may do better.
+it as from a model. *Place*: the true obstacles a little too far away or too near, and nothing else
+wrong: what IoU a depth error costs. *Video*: for each pixel, the depth that matches neighbouring
+frames best, as the training loss matches them, against the true depth. A network that merely
+learns what the video says pixel by pixel gets there; one that also learns what streets look like
+may do better.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from torch import Tensor, nn
 from selfocc_core.backends import ModelInputs, ModelOutputs
 from selfocc_core.evaluation.depth import FARTHEST_M, NEAREST_M, project
 from selfocc_core.evaluation.machine import this_machine
-from selfocc_core.evaluation.occupancy import OccupancyTruth
+from selfocc_core.evaluation.occupancy import OccupancyTruth, Voxels
 from selfocc_core.evaluation.ray_iou import TrueHits
 from selfocc_core.model_card import ModelCard
 from selfocc_core.progress import track
@@ -52,16 +54,20 @@ from training.rendering.edge_render import along
 from training.rendering.rays import cast_rays, log_spaced_distances
 
 DEPTHS = 97
+# Shares of their distance by which obstacles are moved.
+MOVES = (0.02, 0.05, 0.1)
+NEAR_M = 12.8
 Floats = NDArray[np.float64]
 
 
 def main() -> None:
-    """Measure both limits and print them."""
+    """Measure the limits and print them."""
     options = _options()
     preset = PRESETS['selfocc-tiny']
     print(this_machine())
     result = {
         'grid': grid_limit(preset, parse_seeds(options.seeds), options.cache),
+        'place': place_limit(parse_seeds(options.seeds), options.cache),
         'video': video_limit(preset, parse_seeds(options.video_seeds)),
     }
     print(json.dumps(result, indent=2))
@@ -154,6 +160,53 @@ def true_field(truth: OccupancyTruth, grid: VoxelGrid, preset: Preset) -> Field:
     index = (positions - grid.minimum_m) / grid.voxel_size_m - 0.5
     sdf = ndimage.map_coordinates(distance_m, np.moveaxis(index, -1, 0), order=1, mode='nearest')
     return Field(torch.from_numpy(sdf).float()[None], nodes, color_channels=0)
+
+
+def place_limit(seeds: Sequence[int], cache: Path) -> dict[str, dict[str, float]]:
+    """Score true obstacles that are misplaced by a share of their distance, away and nearer.
+
+    Returns:
+        For each share the mean over both ways of the IoU of obstacles, and of those within 12.8 m,
+        with counts pooled over all worlds.
+    """
+    settings = WorldSettings()
+    worlds = [read_world(cached_drive(seed, settings, cache), settings.grid) for seed in seeds]
+    truths = [moment.truth.occupancy for world in worlds for moment in world.moments]
+    x, y = np.meshgrid(*(settings.grid.axis_centers(axis) for axis in (0, 1)), indexing='ij')
+    near = (np.hypot(x, y) < NEAR_M)[..., None]
+    result = {}
+    for share in MOVES:
+        moved = [
+            [misplaced(truth.obstacles, settings.grid, factor) for truth in truths]
+            for factor in (1 + share, 1 - share)
+        ]
+        result[f'{share:.0%}'] = {
+            'iou_obstacles': float(np.mean([pooled_iou(truths, way, True) for way in moved])),
+            f'iou_obstacles_0-{NEAR_M}_m': float(
+                np.mean([pooled_iou(truths, way, near) for way in moved])
+            ),
+        }
+    return result
+
+
+def misplaced(obstacles: Voxels, grid: VoxelGrid, factor: float) -> Voxels:
+    """Return obstacles ``[X, Y, Z]`` at ``factor`` times their distance from the vehicle's axle."""
+    centers = grid.centers()
+    back = centers / np.array([factor, factor, 1.0])
+    ijk, inside = grid.indices(back)
+    return np.asarray(obstacles[tuple(np.moveaxis(ijk, -1, 0))] & inside, bool)
+
+
+def pooled_iou(
+    truths: Sequence[OccupancyTruth], predicted: Sequence[Voxels], where: NDArray[np.bool_] | bool
+) -> float:
+    """Return the IoU of predicted obstacles in the scored voxels, or in part of them."""
+    hits = claims = 0
+    for truth, obstacles in zip(truths, predicted, strict=True):
+        domain, true = truth.obstacle_domain & where, truth.obstacles
+        hits += int(np.count_nonzero(true & obstacles & domain))
+        claims += int(np.count_nonzero((true | obstacles) & domain))
+    return hits / claims
 
 
 def video_limit(preset: Preset, seeds: Sequence[int]) -> dict[str, float]:

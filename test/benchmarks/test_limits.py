@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from benchmarks.limits import TrueFieldBackend, true_field
+from benchmarks.limits import TrueFieldBackend, misplaced, pooled_iou, true_field
 from selfocc_core.backends import ModelInputs
 from selfocc_core.evaluation.occupancy import OccupancyTruth
 from selfocc_core.voxels import VoxelGrid
@@ -38,3 +38,27 @@ def test_a_model_that_knows_the_truth_finds_the_wall():
     assert (occupied == wall(GRID, 8.0).occupied).mean() > 0.95
     ahead_m = outputs.depth[0, outputs.depth.shape[1] // 3, outputs.depth.shape[2] // 2]
     assert abs(ahead_m - (8.0 - 1.7)) < 1.5
+
+
+def post(x_m: float) -> np.ndarray:
+    """A voxel above the ground, straight ahead."""
+    obstacles = np.zeros(GRID.shape, bool)
+    ijk, _ = GRID.indices(np.array([[x_m, 0.1, 1.0]]))
+    obstacles[tuple(ijk.T)] = True
+    return obstacles
+
+
+def test_an_obstacle_is_misplaced_by_a_share_of_its_distance():
+    moved = misplaced(post(10.2), GRID, 1.2)
+    assert moved[np.nonzero(post(12.24))].all()
+    assert not moved[np.nonzero(post(10.2))].any()
+    assert (misplaced(post(10.2), GRID, 1.0) == post(10.2)).all()
+
+
+def test_misplaced_obstacles_are_scored_where_they_stand_and_where_they_should():
+    everything = np.ones(GRID.shape, bool)
+    truth = OccupancyTruth(post(10.2), everything, np.zeros(GRID.shape, bool))
+    assert pooled_iou([truth], [post(10.2) | post(15.0)], True) == 0.5
+    assert pooled_iou([truth, truth], [post(10.2), post(15.0)], True) == 1 / 3
+    near = GRID.centers()[..., 0] < 12.8
+    assert pooled_iou([truth], [post(10.2) | post(15.0)], near) == 1.0
