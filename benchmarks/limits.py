@@ -190,7 +190,7 @@ def place_limit(seeds: Sequence[int], cache: Path) -> dict[str, dict[str, float]
 
 
 def misplaced(obstacles: Voxels, grid: VoxelGrid, factor: float) -> Voxels:
-    """Return obstacles ``[X, Y, Z]`` at ``factor`` times their distance from the vehicle's axle."""
+    """Return obstacles ``[X, Y, Z]`` at ``factor`` times their distance from the vehicle."""
     centers = grid.centers()
     back = centers / np.array([factor, factor, 1.0])
     ijk, inside = grid.indices(back)
