@@ -57,7 +57,7 @@ setup(
         'numpy>=1.24',
         'scipy>=1.10',
         'opencv-python-headless>=4.8',
-        'onnxruntime>=1.17',
+        'onnxruntime>=1.18',
         'rosbags>=0.11',
         'pydantic>=2.5',
         'pyyaml>=6',
@@ -72,7 +72,9 @@ setup(
         'synth': SYNTH,
         'train': ['torch>=2.5', 'onnx>=1.17', 'onnxscript>=0.3', *SYNTH],
         # To rewrite a model for TensorRT, on the device; TensorRT itself comes with JetPack.
-        'tensorrt': ['onnx>=1.17', 'cuda-bindings>=12.6'],
+        # Bindings of CUDA 13 call functions that the driver of JetPack 6 (12.6) does not have;
+        # those of CUDA 12 work with both drivers.
+        'tensorrt': ['onnx>=1.17', 'cuda-bindings>=12.6,<13'],
         'tensorboard': ['tensorboard>=2.14'],
         'clipseg': ['transformers', 'pillow'],
         'view': ['rerun-sdk>=0.23,<1'],

@@ -31,7 +31,7 @@ from training.model.projection import Views, padded_size, project
 from training.presets import PRESETS
 
 ARCHITECTURE = 'sm_87'
-HALF, SINGLE, BOOL = 2, 4, 1
+HALF, SINGLE = 2, 4
 WARP = 32
 
 
@@ -83,7 +83,7 @@ ASSUMPTIONS = (
     'values and results float16, all else float32; weights of MSDeformAttn float32',
     'every tensor crosses the memory bus once; that is optimistic for values, which may be larger '
     'than the L2 cache of 4 MB (gathered: what all threads ask for, whatever cache answers)',
-    'a camera-query pair that does not see each other costs the fused kernel nothing but its bit; '
+    'a camera-query pair that does not see each other costs the fused kernel nothing but its int32; '
     'MSDeformAttn computes all pairs',
     'visible pairs: anchors projected into the nuScenes-like rig of this project',
     'a sample costs 8 operations per channel (4 corners, multiply and add) and 30 per thread '
@@ -145,7 +145,7 @@ class Attention:
             }
         return values | {
             'references': self.pairs * kernel.references * kernel.points * 2 * SINGLE,
-            'visible': kernel.images * kernel.queries * BOOL,
+            'visible': kernel.images * kernel.queries * SINGLE,
             'offsets': sampled * 2 * SINGLE,
             'logits': sampled * SINGLE,
             'attended': kernel.queries * width * HALF,

@@ -12,6 +12,7 @@ from rclpy.node import Node
 
 from selfocc_core.backends.selection import AUTO, BACKENDS
 from selfocc_core.cameras import nuscenes_like_rig
+from selfocc_core.engine.parity import DEFAULT_PRECISION, PRECISIONS, Precision
 from selfocc_core.errors import SelfOccError
 from selfocc_core.shipped_model import shipped_model
 
@@ -70,6 +71,11 @@ class NodeParameters:
         AUTO,
         f'Inference runtime: {", ".join(BACKENDS)}, or auto for the first of these that works.',
     )
+    engine_precision: Precision = _parameter(  # noqa: RUF009  (ruff knows str, not a Literal)
+        DEFAULT_PRECISION,
+        f'Precision of a TensorRT engine: {", ".join(PRECISIONS)}; '
+        'int8 needs selfocc build-engine --bag first.',
+    )
     threads: int = _parameter(
         0, 'Threads of an inference runtime on the CPU; 0: all cores.', (0, 256)
     )
@@ -87,6 +93,11 @@ class NodeParameters:
         if self.backend not in {AUTO, *BACKENDS}:
             names = ', '.join((AUTO, *BACKENDS))
             raise SelfOccError(f'parameter backend is "{self.backend}": give one of {names}')
+        if self.engine_precision not in PRECISIONS:
+            names = ', '.join(PRECISIONS)
+            raise SelfOccError(
+                f'parameter engine_precision is "{self.engine_precision}": give one of {names}'
+            )
         if self.height_band_low_m >= self.height_band_high_m:
             raise SelfOccError('parameter height_band_low_m must be below height_band_high_m')
 

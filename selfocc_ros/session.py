@@ -49,7 +49,11 @@ class Session:
     def __init__(self, node: LifecycleNode, parameters: NodeParameters) -> None:
         self._node, self._parameters = node, parameters
         self.backend = open_backend(
-            parameters.model_path, parameters.threads or None, parameters.backend, self._inform
+            parameters.model_path,
+            parameters.threads or None,
+            parameters.backend,
+            self._inform,
+            parameters.engine_precision,
         )
         with ExitStack() as opened:  # if the rest fails, the device's memory is given back
             opened.callback(self.backend.close)
@@ -95,12 +99,13 @@ class Session:
 
     @property
     def inference(self) -> dict[str, str]:
-        """Backend and model for diagnostics, and why better backends were not taken."""
+        """Backend and model for diagnostics, how it runs, and why no better one was taken."""
         card = self.backend.card
         rejected = self.backend.rejected.items()
         return {
             'backend': self.backend.name,
             'model': f'{card.name} {card.version}',
+            **self.backend.details,
             **{f'backend not taken: {name}': reason for name, reason in rejected},
         }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from selfocc_core.engine.parity import DEFAULT_PRECISION, Precision
 from selfocc_core.model_card import ModelCard
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def open_backend(
     threads: int | None = None,
     backend: str = 'auto',
     report: Callable[[str], None] = lambda _: None,
+    precision: Precision = DEFAULT_PRECISION,
 ) -> ChosenBackend:
     """Load a model and return the runtime that executes it, after it has run once.
 
@@ -77,6 +79,7 @@ def open_backend(
             of these that runs the model.
         report: Is told in sentences what happens where that takes minutes: TensorRT builds an
             engine when it first meets a model.
+        precision: Precision of the features in an engine of TensorRT.
 
     Raises:
         SelfOccError: The model or its card is missing, damaged, or the two disagree; or the wanted
@@ -84,4 +87,4 @@ def open_backend(
     """
     from selfocc_core.backends.selection import choose_backend
 
-    return choose_backend(model_path, threads, backend, report)
+    return choose_backend(model_path, threads, backend, precision, report)

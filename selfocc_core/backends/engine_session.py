@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,8 +16,12 @@ from numpy.typing import NDArray
 
 from selfocc_core.backends import ModelInputs, ModelOutputs
 from selfocc_core.cuda.driver import CudaDriver, HostBuffer
+from selfocc_core.engine.tensorrt_log import collecting_logger, reason_from
 from selfocc_core.errors import SelfOccError
+from selfocc_core.plugin.last_error import take_last_error
 
+_REBUILD = 'build it again with "selfocc build-engine --rebuild"'
+_SILENT = 'TensorRT does not say why'
 _SAME = 1e-3
 _SPOILT = 0xFF  # of float32 and float16, bytes of nothing but ones are no number
 
@@ -86,6 +92,7 @@ class EngineSession:
         self._stream: int | None = None
         self._events: list[int] = []
         self._graph: int | None = None
+        self._errors: list[str] = []  # what TensorRT says
         self._wants_graph = use_graph
         self.graph_refusal: str | None = None if use_graph else 'not wanted'
         self.times = StageTimes(0.0, 0.0, 0.0)
@@ -93,7 +100,8 @@ class EngineSession:
             try:
                 self._open(trt)
             except BaseException:
-                self._give_back()
+                with suppress(SelfOccError):  # it would hide why the engine cannot be opened
+                    _release(self._taken())
                 raise
 
     @property
@@ -105,6 +113,11 @@ class EngineSession:
     def uses_graph(self) -> bool:
         """Whether runs replay a CUDA graph."""
         return self._graph is not None
+
+    @property
+    def graph_state(self) -> str:
+        """In words whether runs replay a CUDA graph, and if not, why."""
+        return 'used' if self.uses_graph else self.graph_refusal or 'not tried yet'
 
     def run(self, inputs: ModelInputs) -> ModelOutputs:
         """Run the engine once.
@@ -120,12 +133,18 @@ class EngineSession:
         return _model_outputs(outputs)
 
     def close(self) -> None:
-        """Give back the engine and all memory; later calls do nothing."""
-        with self._lock, self._driver.current():
-            self._give_back()
+        """Give back the engine and all memory; later calls do nothing.
+
+        Raises:
+            SelfOccError: The device refused one of them; the others were given back all the same.
+        """
+        with self._lock:
+            releases = self._taken()
+            with self._driver.current():
+                _release(releases)
 
     def _open(self, trt: Any) -> None:
-        self._engine, self._context = _load(trt, self._path)
+        self._engine, self._context = _load(trt, self._path, self._errors)
         for index in range(self._engine.num_io_tensors):
             tensor = self._tensor(trt, self._engine.get_tensor_name(index))
             self._tensors = (*self._tensors, tensor)
@@ -140,7 +159,7 @@ class EngineSession:
         if min(shape, default=1) < 1:
             raise SelfOccError(
                 f'engine {self._path} has "{name}" of shape {list(shape)}, which is not fixed: '
-                'build it again with "selfocc build-engine"'
+                f'{_REBUILD}'
             )
         kind = np.dtype(trt.nptype(self._engine.get_tensor_dtype(name)))
         size = kind.itemsize * int(np.prod(shape))
@@ -216,14 +235,17 @@ class EngineSession:
                 )
 
     def _enqueue_engine(self) -> None:
+        self._errors.clear()
+        take_last_error()  # of another engine
         if not self._context.execute_async_v3(self._opened_stream):
-            raise SelfOccError('TensorRT refused to enqueue the engine')
+            reason = reason_from(self._errors) or _SILENT
+            raise SelfOccError(f'TensorRT refused to enqueue the engine: {reason}')
 
     def _try_graph(self, inputs: ModelInputs, outputs: Mapping[str, NDArray[Any]]) -> None:
         """Capture the engine's work, and keep the graph if it gives the same outputs.
 
         What a graph fails to compute is still in memory from the run before. So another run, with
-        other images, comes between, and the outputs are spoilt.
+        other inputs, comes between, and the outputs are spoilt.
         """
         try:
             graph = self._driver.capture(self._opened_stream, self._enqueue_engine)
@@ -231,7 +253,7 @@ class EngineSession:
             self.graph_refusal = f'no CUDA graph was captured: {error}'
             return
         try:
-            self._run(replace(inputs, images=_other_images(inputs.images)))
+            self._run(_other_inputs(inputs))
             self._spoil_outputs()
             self._graph = graph
             self.graph_refusal = _difference(outputs, self._run(inputs))
@@ -247,20 +269,28 @@ class EngineSession:
             tensor.host.array[:] = _SPOILT
         self._copy_to_device(outputs)
 
-    def _give_back(self) -> None:
-        """Give back what was taken, newest first."""
+    def _taken(self) -> list[Callable[[], None]]:
+        """Return how to give back what was taken, newest first, and hold it no longer."""
+        releases = list(self._releases())
+        self._graph, self._events, self._stream, self._tensors = None, [], None, ()
+        return releases
+
+    def _releases(self) -> Iterator[Callable[[], None]]:
         if self._graph is not None:
-            self._driver.destroy_graph(self._graph)
+            yield partial(self._driver.destroy_graph, self._graph)
         for event in self._events:
-            self._driver.destroy_event(event)
+            yield partial(self._driver.destroy_event, event)
         if self._stream is not None:
-            self._driver.destroy_stream(self._stream)
-        self._context = self._engine = None  # the context first: it lives on the engine
+            yield partial(self._driver.destroy_stream, self._stream)
+        yield self._drop_engine
         for tensor in self._tensors:
             if not tensor.is_mapped:
-                self._driver.free(tensor.device_pointer)
-            self._driver.free_host(tensor.host)
-        self._graph, self._events, self._stream, self._tensors = None, [], None, ()
+                yield partial(self._driver.free, tensor.device_pointer)
+            yield partial(self._driver.free_host, tensor.host)
+
+    def _drop_engine(self) -> None:
+        self._context = None  # first, for it lives on the engine
+        self._engine = None
 
     @property
     def _opened_stream(self) -> int:
@@ -269,32 +299,54 @@ class EngineSession:
         return self._stream
 
 
-def _load(trt: Any, path: Path) -> tuple[Any, Any]:
-    """Return the engine of a file and a context to run it in."""
-    from selfocc_core.engine.tensorrt_log import collecting_logger
+def _release(releases: list[Callable[[], None]]) -> None:
+    """Call all of them, and raise the first error."""
+    failure: SelfOccError | None = None
+    for release in releases:
+        try:
+            release()
+        except SelfOccError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
+
+def _load(trt: Any, path: Path, errors: list[str]) -> tuple[Any, Any]:
+    """Return the engine of a file and a context to run it in; ``errors`` gets TensorRT's."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise SelfOccError(f'cannot read engine {path}: {error.strerror}') from error
-    log: list[str] = []
-    engine = trt.Runtime(collecting_logger(trt, log, [])).deserialize_cuda_engine(content)
+    take_last_error()  # of another engine
+    engine = trt.Runtime(collecting_logger(trt, errors)).deserialize_cuda_engine(content)
     if engine is None:
-        reason = log[0] if log else 'TensorRT does not say why'
-        raise SelfOccError(
-            f'engine {path} does not load here ({reason}): build it again with '
-            '"selfocc build-engine"'
-        )
+        reason = reason_from(errors) or _SILENT
+        raise SelfOccError(f'engine {path} does not load here ({reason}): {_REBUILD}')
     context = engine.create_execution_context()
     if context is None:
-        raise SelfOccError(f'there is not enough device memory for engine {path}: free some')
+        raise _no_context(path, reason_from(errors))
     return engine, context
 
 
-def _other_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images of which every byte is another one."""
-    noise = np.random.default_rng(0).integers(1, 256, images.shape, np.uint8)
-    return np.asarray(np.bitwise_xor(images, noise), np.uint8)
+def _no_context(path: Path, reason: str | None) -> SelfOccError:
+    if reason is None:
+        return SelfOccError(f'there is not enough device memory for engine {path}: free some')
+    return SelfOccError(
+        f'engine {path} cannot be prepared to run ({reason}): if it is memory that lacks, free '
+        f'some, otherwise {_REBUILD}'
+    )
+
+
+def _other_inputs(inputs: ModelInputs) -> ModelInputs:
+    """Return inputs of which every value is another one."""
+    random = np.random.default_rng(0)
+    noise = random.integers(1, 256, inputs.images.shape, np.uint8)
+    shift = random.uniform(1.0, 2.0, inputs.image_from_ego.shape).astype(np.float32)
+    return ModelInputs(
+        images=inputs.images ^ noise,
+        image_from_ego=inputs.image_from_ego + shift,
+        camera_mask=~inputs.camera_mask,
+    )
 
 
 def _difference(

@@ -40,6 +40,11 @@ class OnnxRuntimeBackend:
         """Card of the loaded model."""
         return self._card
 
+    @property
+    def details(self) -> dict[str, str]:
+        """What else there is to say of how the model runs: nothing."""
+        return {}
+
     def infer(self, inputs: ModelInputs) -> ModelOutputs:
         """Run the model once.
 
@@ -72,9 +77,11 @@ def _cpu_session(ort: Any, model_path: Path, threads: int | None) -> Any:
 def _cuda_session(ort: Any, model_path: Path, threads: int | None) -> Any:
     if CUDA not in ort.get_available_providers():
         raise SelfOccError(
-            f'ONNX Runtime {ort.__version__} is built without CUDA: install onnxruntime-gpu'
+            f'ONNX Runtime {ort.__version__} is built without CUDA: install onnxruntime-gpu, on a '
+            'Jetson, for which pip has none, one that was built for its JetPack'
         )
-    providers = [CUDA, CPU]
+    # As TF32, convolutions would round their inputs to 10 bits of mantissa.
+    providers = [(CUDA, {'use_tf32': '0'}), CPU]
     try:
         session = ort.InferenceSession(
             str(model_path), _options(ort, threads), providers=providers

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from selfocc_core.backends import Backend, ModelInputs, ModelOutputs
-from selfocc_core.errors import SelfOccError
+from selfocc_core.backends.closing import closed_on_error
+from selfocc_core.backends.interface import blank_inputs, check_outputs
+from selfocc_core.engine.golden import Golden
+from selfocc_core.engine.parity import DEFAULT_PRECISION, Precision, judge
+from selfocc_core.errors import SelfOccError, sentence_of
 from selfocc_core.model_card import ModelCard
 
 BackendName = Literal['tensorrt', 'onnxruntime-cuda', 'onnxruntime-cpu']
@@ -26,6 +30,10 @@ def _silent(sentence: str) -> None:
 
 class ClosableBackend(Backend, Protocol):
     """A runtime that can let its model go."""
+
+    @property
+    def details(self) -> Mapping[str, str]:
+        """What else there is to say of how it runs the model, for diagnostics and reports."""
 
     def close(self) -> None:
         """Let the model and its memory go."""
@@ -49,6 +57,11 @@ class ChosenBackend:
         return self.backend.name
 
     @property
+    def details(self) -> Mapping[str, str]:
+        """What else there is to say of how it runs the model, for diagnostics and reports."""
+        return self.backend.details
+
+    @property
     def card(self) -> ModelCard:
         """Card of the loaded model."""
         return self.backend.card
@@ -63,9 +76,16 @@ class ChosenBackend:
 
 
 def choose_backend(
-    model_path: Path, threads: int | None, wanted: str, report: Report = _silent
+    model_path: Path, threads: int | None, wanted: str, precision: Precision, report: Report
 ) -> ChosenBackend:
     """Return the wanted runtime, or of ``auto`` the first that runs the model.
+
+    Args:
+        model_path: The ``.onnx`` file; its card lies beside it.
+        threads: Threads of a runtime on the CPU.
+        wanted: One of ``BACKENDS``, or ``auto``.
+        precision: Precision of the features in an engine of TensorRT.
+        report: Is told in sentences what happens.
 
     Raises:
         SelfOccError: There is no runtime of that name, it does not run the model, or none does.
@@ -78,56 +98,80 @@ def choose_backend(
     rejected: dict[str, str] = {}
     for name in better:
         try:
-            return ChosenBackend(proven_backend(name, model_path, threads, report), rejected)
+            backend = proven_backend(name, model_path, threads, precision, report)
+            return ChosenBackend(backend, rejected)
         except Exception as error:  # a better runtime that is broken must not keep the others off
             rejected[name] = sentence_of(error)
-    return ChosenBackend(proven_backend(last, model_path, threads, report), rejected)
+    backend = proven_backend(last, model_path, threads, precision, report)
+    return ChosenBackend(backend, rejected)
 
 
 def proven_backend(
-    name: str, model_path: Path, threads: int | None, report: Report = _silent
+    name: str,
+    model_path: Path,
+    threads: int | None,
+    precision: Precision = DEFAULT_PRECISION,
+    report: Report = _silent,
 ) -> ClosableBackend:
     """Return a runtime that has run the model once.
 
-    Raises:
-        SelfOccError: It cannot.
-    """
-    from selfocc_core.backends.interface import blank_inputs, check_outputs
+    On a GPU it must also give the golden outputs, where the model comes with some; on the CPU they
+    were made.
 
-    backend = _OPENERS[name](model_path, threads, report)
-    try:
-        check_outputs(backend.infer(blank_inputs(backend.card)), backend.card)
-    except BaseException:
-        backend.close()
-        raise
+    Args:
+        name: One of ``BACKENDS``.
+        model_path: The ``.onnx`` file; its card lies beside it.
+        threads: Threads of a runtime on the CPU.
+        precision: Precision of the features in an engine of TensorRT.
+        report: Is told in sentences what happens.
+
+    Raises:
+        SelfOccError: It cannot, or computes something else.
+    """
+    backend = _OPENERS[name](model_path, threads, precision, report)
+    with closed_on_error(backend):
+        if name == 'onnxruntime-cpu' or not Golden.path_for(model_path).is_file():
+            check_outputs(backend.infer(blank_inputs(backend.card)), backend.card)
+        else:
+            tolerance: Precision = precision if name == 'tensorrt' else 'fp16'
+            _check_golden(backend, Golden.load_for(model_path), tolerance)
     return backend
 
 
-def sentence_of(error: Exception) -> str:
-    """Return in one line what an error says, with its kind if it is none of ours."""
-    text = str(error) if isinstance(error, SelfOccError) else f'{type(error).__name__}: {error}'
-    return ' '.join(text.split('\n', 1)[0].split())
+def _check_golden(backend: ClosableBackend, golden: Golden, tolerance: Precision) -> None:
+    verdict = judge(golden.outputs, backend.infer(golden.inputs), tolerance)
+    if not verdict.accepted:
+        raise SelfOccError(
+            f'it does not compute what the model does ({verdict.refusal}): report this with the '
+            'output of "selfocc device-check"'
+        )
 
 
-def _tensorrt(model_path: Path, threads: int | None, report: Report) -> ClosableBackend:
+def _tensorrt(
+    model_path: Path, threads: int | None, precision: Precision, report: Report
+) -> ClosableBackend:
     from selfocc_core.backends.tensorrt import TensorRtBackend
 
-    return TensorRtBackend(model_path, report=report)
+    return TensorRtBackend(model_path, precision, report)
 
 
-def _onnxruntime_cuda(model_path: Path, threads: int | None, report: Report) -> ClosableBackend:
+def _onnxruntime_cuda(
+    model_path: Path, threads: int | None, precision: Precision, report: Report
+) -> ClosableBackend:
     from selfocc_core.backends.onnxruntime import OnnxRuntimeBackend
 
     return OnnxRuntimeBackend(model_path, threads, cuda=True)
 
 
-def _onnxruntime_cpu(model_path: Path, threads: int | None, report: Report) -> ClosableBackend:
+def _onnxruntime_cpu(
+    model_path: Path, threads: int | None, precision: Precision, report: Report
+) -> ClosableBackend:
     from selfocc_core.backends.onnxruntime import OnnxRuntimeBackend
 
     return OnnxRuntimeBackend(model_path, threads)
 
 
-_OPENERS: dict[str, Callable[[Path, int | None, Report], ClosableBackend]] = {
+_OPENERS: dict[str, Callable[[Path, int | None, Precision, Report], ClosableBackend]] = {
     'tensorrt': _tensorrt,
     'onnxruntime-cuda': _onnxruntime_cuda,
     'onnxruntime-cpu': _onnxruntime_cpu,

@@ -6,10 +6,10 @@ import os
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from selfocc_core.backends import ModelInputs, ModelOutputs
+from selfocc_core.backends.closing import closed_on_error
 from selfocc_core.backends.engine_session import EngineSession
 from selfocc_core.backends.interface import check_interface
 from selfocc_core.cuda.driver import CudaDriver, open_driver
@@ -27,12 +27,11 @@ class TensorRtBackend:
     """A model executed by TensorRT.
 
     The engine comes from the cache, or is built, which takes minutes; ``selfocc build-engine``
-    does it ahead.
+    does it ahead. Engines lie in :func:`engine_folder`.
 
     Args:
         model_path: The ``.onnx`` file; card and golden file lie beside it.
         precision: Precision of the features.
-        cache: Folder of engines.
         report: Is told in sentences what happens while an engine is built.
 
     Raises:
@@ -45,28 +44,34 @@ class TensorRtBackend:
     def __init__(
         self,
         model_path: Path,
-        precision: Precision = 'fp16',
-        cache: Path | None = None,
+        precision: Precision,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._card = ModelCard.load_for(model_path)
+        self._card, self._precision = ModelCard.load_for(model_path), precision
         trt = tensorrt_with_plugins()
-        with ExitStack() as opened:  # what follows fails, or everything is kept
+        self._opened = ExitStack()
+        with closed_on_error(self._opened):
             self.driver = open_driver()
-            opened.callback(self.driver.close)
+            self._opened.callback(self.driver.close)
             with self.driver.current():
-                self.engine = _engine(
-                    model_path, precision, cache or engine_folder(), self.driver, report
-                )
+                self.engine = _engine(model_path, precision, self.driver, report)
             self.session = EngineSession(self.driver, trt, self.engine.path)
-            opened.callback(self.session.close)
+            self._opened.callback(self.session.close)
             check_interface(self.session.shapes, self._card, model_path)
-            self._opened = opened.pop_all()
 
     @property
     def card(self) -> ModelCard:
         """Card of the loaded model."""
         return self._card
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What the engine is, why no better one was taken, and whether a CUDA graph is used."""
+        return {
+            'engine': f'{self.engine.mode}, {self._precision}',
+            'CUDA graph': self.session.graph_state,
+            **{f'engine not taken: {each.mode}': each.reason for each in self.engine.reasons},
+        }
 
     def infer(self, inputs: ModelInputs) -> ModelOutputs:
         """Run the model once.
@@ -79,17 +84,6 @@ class TensorRtBackend:
     def close(self) -> None:
         """Give back the engine, its memory and the device; later calls do nothing."""
         self._opened.close()
-
-    def __enter__(self) -> TensorRtBackend:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class DeviceEngineRunner:
@@ -109,10 +103,10 @@ class DeviceEngineRunner:
             SelfOccError: The engine does not load or does not run on this device.
         """
         session = EngineSession(self._driver, tensorrt_with_plugins(), engine, use_graph=False)
-        try:
-            return session.run(inputs)
-        finally:
-            session.close()
+        with closed_on_error(session):
+            outputs = session.run(inputs)
+        session.close()
+        return outputs
 
 
 def tensorrt_with_plugins() -> Any:
@@ -145,11 +139,10 @@ def engine_folder() -> Path:
 def _engine(
     model_path: Path,
     precision: Precision,
-    cache: Path,
     driver: CudaDriver,
     report: Callable[[str], None],
 ) -> AcceptedEngine:
     from selfocc_core.engine.builder import engine_for
 
     runner = DeviceEngineRunner(driver)
-    return engine_for(model_path, precision, cache, runner, report=report)
+    return engine_for(model_path, precision, engine_folder(), runner, report=report)

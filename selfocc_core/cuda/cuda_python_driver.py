@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfocc_core.cuda.driver import DeviceInfo, HostBuffer
-from selfocc_core.cuda.driver_calls import DriverCalls
+from selfocc_core.cuda.driver_calls import DriverCalls, values_of
 from selfocc_core.cuda.versions import major_minor, runtime_version
-from selfocc_core.errors import SelfOccError
+from selfocc_core.errors import SelfOccError, sentence_of
 
 _NAME_BYTES = 128
 _NON_BLOCKING_STREAM = 1
@@ -130,13 +130,13 @@ class CudaPythonDriver(DriverCalls):
 
     def _initialise(self) -> None:
         try:
-            self._call('cuInit', 0)
-        except SelfOccError:
-            raise
+            result = self._cuda.cuInit(0)
         except Exception as error:  # the binding looks for the library at the first call
             raise SelfOccError(
-                'there is no NVIDIA driver (libcuda.so.1): install it, or run on the CPU'
+                f'there is no NVIDIA driver (libcuda.so.1: {sentence_of(error)}): install it, or '
+                'run on the CPU'
             ) from error
+        values_of('cuInit', result)
 
     def _describe(self) -> DeviceInfo:
         (name,) = self._call('cuDeviceGetName', _NAME_BYTES, self._device)

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from selfocc_core.errors import SelfOccError
+from selfocc_core.errors import SelfOccError, sentence_of
 
 Grid = tuple[int, int, int]
 
@@ -174,10 +174,10 @@ def open_driver(device: int = 0) -> CudaDriver:
     for name, open_binding in _BINDINGS.items():
         try:
             return open_binding(device)
-        except ImportError as error:
-            refusals.append(f'{name} cannot be imported ({error})')
         except SelfOccError as error:
             refusals.append(f'{name}: {error}')
+        except Exception as error:  # a broken binding must not keep the other from being tried
+            refusals.append(f'{name} cannot be used ({sentence_of(error)})')
     raise SelfOccError(f'no CUDA device can be used: {"; ".join(refusals)}')
 
 

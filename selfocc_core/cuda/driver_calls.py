@@ -15,7 +15,7 @@ import numpy as np
 from selfocc_core.cuda.driver import Grid
 from selfocc_core.cuda.kernel_arguments import KernelArguments
 from selfocc_core.cuda.ledger import Ledger
-from selfocc_core.errors import SelfOccError
+from selfocc_core.errors import SelfOccError, sentence_of
 
 _THREAD_LOCAL = 1
 
@@ -110,9 +110,22 @@ class DriverCalls:
         """Call a function of the driver and return its values without the status.
 
         Raises:
-            SelfOccError: The status is not success.
+            SelfOccError: The status is not success, or the driver has no such function.
         """
-        status, *values = getattr(self._cuda, name)(*arguments)
-        if int(status) != 0:
-            raise SelfOccError(f'{name} failed: {getattr(status, "name", status)}')
-        return tuple(values)
+        try:
+            result = getattr(self._cuda, name)(*arguments)
+        except RuntimeError as error:  # cuda-python looks for a function when it is first called
+            raise SelfOccError(f'{name} failed: {sentence_of(error)}') from error
+        return values_of(name, result)
+
+
+def values_of(name: str, result: Sequence[Any]) -> tuple[Any, ...]:
+    """Return what a function of the driver gave, without the status.
+
+    Raises:
+        SelfOccError: The status is not success.
+    """
+    status, *values = result
+    if int(status) != 0:
+        raise SelfOccError(f'{name} failed: {getattr(status, "name", status)}')
+    return tuple(values)

@@ -53,7 +53,7 @@ def checked_backend(name: str, model_path: Path, patience: Patience) -> BackendC
         return BackendCheck(
             name=name,
             works=True,
-            detail=_detail(backend),
+            detail=', '.join(f'{k}: {v}' for k, v in backend.details.items()) or None,
             latencies=latencies,
             device_memory_bytes=used if name != 'onnxruntime-cpu' else None,
         )
@@ -69,14 +69,6 @@ def _run(backend: ClosableBackend, inputs: ModelInputs) -> Mapping[str, float]:
             'copy out': times.copy_out,
         }
     return {}  # ONNX Runtime copies inside of its call
-
-
-def _detail(backend: ClosableBackend) -> str | None:
-    if not isinstance(backend, TensorRtBackend):
-        return None
-    session = backend.session
-    graph = 'CUDA graph' if session.uses_graph else f'no CUDA graph: {session.graph_refusal}'
-    return f'{backend.engine.mode} engine, {graph}'
 
 
 def _inputs(model_path: Path, card: ModelCard) -> ModelInputs:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selfocc_core.backends.selection import BACKENDS, sentence_of
+from selfocc_core.backends.selection import BACKENDS
 from selfocc_core.backends.tensorrt import DeviceEngineRunner, tensorrt_with_plugins
 from selfocc_core.cuda.driver import open_driver
 from selfocc_core.device_check.backends import checked_backend, preprocessing
@@ -21,7 +21,7 @@ from selfocc_core.device_check.machine import machine
 from selfocc_core.device_check.report import BackendCheck, DeviceReport, Failure, Model
 from selfocc_core.device_check.software import software
 from selfocc_core.device_check.timing import Patience
-from selfocc_core.errors import SelfOccError
+from selfocc_core.errors import SelfOccError, sentence_of
 from selfocc_core.model_card import ModelCard
 
 if TYPE_CHECKING:

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfocc_core.backends.selection import sentence_of
 from selfocc_core.device_check.report import EngineMode, OutputDifference
-from selfocc_core.errors import SelfOccError
+from selfocc_core.errors import sentence_of
 
 if TYPE_CHECKING:
     from selfocc_core.engine.compiler import EngineCompiler
-    from selfocc_core.engine.golden import Golden
     from selfocc_core.engine.graph_modes import Mode
     from selfocc_core.engine.parity import Precision, Verdict
     from selfocc_core.engine.runner import EngineRunner
+    from selfocc_core.engine.trial import Trial
 
 
 def engine_modes(
@@ -45,57 +44,39 @@ def engine_modes(
     from selfocc_core.engine.graph_modes import MODES
     from selfocc_core.engine.onnx_library import load_model
     from selfocc_core.engine.precision import in_precision
+    from selfocc_core.engine.trial import Trial
 
     golden = Golden.load_for(model_path)
     for precision in precisions:
         model = in_precision(load_model(model_path), precision, None)
+        trial = Trial(golden, precision, runner, compiler)
         for mode in MODES:
             report(f'{mode} engine, {precision}')
-            yield _tried(model, precision, mode, compiler, runner, golden)
+            yield _tried(model, mode, trial)
 
 
-def _tried(
-    model: Any,
-    precision: Precision,
-    mode: Mode,
-    compiler: EngineCompiler,
-    runner: EngineRunner,
-    golden: Golden,
-) -> EngineMode:
-    from selfocc_core.engine.parity import judge
-
+def _tried(model: Any, mode: Mode, trial: Trial) -> EngineMode:
     begin_s, built_s = time.perf_counter(), 0.0
     verdict: Verdict | None = None
     reason: str | None = None
     try:
-        engine = _built(model, mode, compiler)
+        engine = trial.compiled(model, mode, b'', lambda *_: None).engine
         built_s = time.perf_counter() - begin_s
         with tempfile.TemporaryDirectory(prefix='selfocc-') as folder:
             path = Path(folder) / 'tried.engine'
             path.write_bytes(engine)
-            verdict = judge(golden.outputs, runner.run(path, golden.inputs), precision)
+            verdict = trial.judged(path)
             reason = verdict.refusal
     except Exception as error:  # that this mode cannot be built is a finding
         reason = sentence_of(error)
     return EngineMode(
-        precision=precision,
+        precision=trial.precision,
         mode=mode,
         accepted=reason is None,
         reason=reason,
         differences=_differences(verdict),
         build_s=built_s,
     )
-
-
-def _built(model: Any, mode: Mode, compiler: EngineCompiler) -> bytes:
-    from selfocc_core.engine.compiler import CompilerOptions
-    from selfocc_core.engine.graph_modes import rewrite
-
-    stock_version = compiler.stock_version
-    if mode == 'stock' and stock_version is None:
-        raise SelfOccError("this TensorRT lacks NVIDIA's plugin: install libnvinfer-plugin")
-    graph = rewrite(model, mode, stock_version or '1').SerializeToString()
-    return compiler.compile(graph, CompilerOptions(), b'', lambda *_: None).engine
 
 
 def _differences(verdict: Verdict | None) -> tuple[OutputDifference, ...]:

@@ -62,7 +62,8 @@ def _kernel(driver: CudaDriver, kernel: Specialization) -> Kernel:
     from selfocc_core.plugin.source import kernel_source
 
     begin_s = time.perf_counter()
-    cubin = compile_cubin(kernel_source(kernel), driver.info.architecture)
+    info = driver.info
+    cubin = compile_cubin(kernel_source(kernel), info.architecture, info.driver_version)
     compile_s = time.perf_counter() - begin_s
     needs = resources_of(cubin, kernel.kernel)
     return Kernel(

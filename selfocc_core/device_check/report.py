@@ -159,7 +159,8 @@ class BackendCheck(_Part):
         name: The runtime.
         works: Whether it ran the model.
         reason: Why not.
-        detail: Of TensorRT, mode of the engine and whether a CUDA graph is used.
+        detail: Of TensorRT, mode and precision of the engine, whether a CUDA graph is used, and
+            why better modes were not taken.
         latencies: Each stage that can be told apart; ``total`` is all of a call.
         device_memory_bytes: Memory of the device that it took.
     """

@@ -9,15 +9,16 @@ from typing import Any
 
 from selfocc_core import __version__
 from selfocc_core.engine.cache import EngineCache, EngineKey, EngineRecord, Refusal
-from selfocc_core.engine.compiler import CompilerOptions, EngineCompiler, Progress
+from selfocc_core.engine.compiler import EngineCompiler, Progress
 from selfocc_core.engine.golden import Golden
-from selfocc_core.engine.graph_modes import MODES, Mode, rewrite
+from selfocc_core.engine.graph_modes import MODES, Mode
 from selfocc_core.engine.onnx_library import load_model
-from selfocc_core.engine.parity import Precision, Verdict, judge
+from selfocc_core.engine.parity import Precision, Verdict
 from selfocc_core.engine.precision import in_precision
 from selfocc_core.engine.runner import EngineRunner
 from selfocc_core.engine.scales import Scales
-from selfocc_core.errors import SelfOccError
+from selfocc_core.engine.trial import Trial
+from selfocc_core.errors import SelfOccError, sentence_of
 from selfocc_core.files import sha256_of
 
 Report = Callable[[str], None]
@@ -48,13 +49,15 @@ def engine_for(
     cache: Path,
     runner: EngineRunner,
     compiler: EngineCompiler | None = None,
-    options: CompilerOptions | None = None,
+    rebuild: bool = False,
     report: Report = lambda _: None,
 ) -> AcceptedEngine:
     """Return an engine of a model for this device, from the cache or newly built.
 
     Whether cached or new, it must give the golden outputs here. Modes are tried best first; that
-    one was refused is kept with the engine, and it is not tried again.
+    one was refused is kept with the engine, and it is not tried again. A cached engine that does
+    not even run is not replaced: what keeps it from running, such as a lack of memory, may be over
+    at the next start, where a lesser engine built meanwhile would stay.
 
     Args:
         model_path: The ``.onnx`` file; card and golden file lie beside it.
@@ -63,12 +66,13 @@ def engine_for(
         cache: Folder of engines.
         runner: Runs an engine file on this device.
         compiler: Default is TensorRT.
-        options: What else the compiler shall know.
+        rebuild: Whether to build it even if there is one.
         report: Is told in sentences what happens.
 
     Raises:
         SelfOccError: The model, its golden file or the scales are missing or damaged, TensorRT or
-            the device are missing, the cache cannot be written, or no mode gives the outputs.
+            the device are missing, the cache cannot be written, the cached engine does not run,
+            or no mode gives the outputs.
     """
     golden = Golden.load_for(model_path)
     scales = Scales.load(cache, model_path) if precision == 'int8' else None
@@ -76,35 +80,17 @@ def engine_for(
         from selfocc_core.engine.tensorrt_compiler import tensorrt_compiler
 
         compiler = tensorrt_compiler()
-    build = _Build(
-        model_path,
-        scales,
-        EngineCache(cache),
-        engine_key(model_path, precision, scales, compiler, options or CompilerOptions()),
-        golden,
-        runner,
-        compiler,
-        report,
-    )
-    return build.engine()
+    key = engine_key(model_path, precision, scales, compiler)
+    trial = Trial(golden, precision, runner, compiler)
+    return _Build(model_path, scales, EngineCache(cache), key, trial, report).engine(rebuild)
 
 
 def engine_key(
-    model_path: Path,
-    precision: Precision,
-    scales: Scales | None,
-    compiler: EngineCompiler,
-    options: CompilerOptions,
+    model_path: Path, precision: Precision, scales: Scales | None, compiler: EngineCompiler
 ) -> EngineKey:
     """Return what an engine depends on."""
-    return EngineKey(
-        sha256_of(model_path),
-        precision,
-        scales.digest if scales else '',
-        __version__,
-        compiler.environment,
-        options,
-    )
+    digest = scales.digest if scales else ''
+    return EngineKey(sha256_of(model_path), precision, digest, __version__, compiler.environment)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,26 +101,30 @@ class _Build:
     scales: Scales | None
     cache: EngineCache
     key: EngineKey
-    golden: Golden
-    runner: EngineRunner
-    compiler: EngineCompiler
+    trial: Trial
     report: Report
 
-    def engine(self) -> AcceptedEngine:
-        """Return the cached engine if it is good, otherwise build one."""
+    def engine(self, rebuild: bool) -> AcceptedEngine:
+        """Return the cached engine if it is good and wanted, otherwise build one."""
         path = self.cache.engine_path(self.model_path.stem, self.key)
         with self.cache.locked(path, self.report):
-            return self._cached(path) or self._built(path)
+            return (None if rebuild else self._cached(path)) or self._built(path)
 
     def _cached(self, path: Path) -> AcceptedEngine | None:
         record = self.cache.find(path, self.key)
         if record is None:
             return None
-        verdict = self._verdict(path)
+        try:
+            verdict = self.trial.judged(path)
+        except Exception as error:
+            raise SelfOccError(
+                f'engine {path}, which was accepted before, does not run now '
+                f'({sentence_of(error)}): free what else uses the GPU and start again, or build '
+                'it anew with "selfocc build-engine --rebuild"'
+            ) from error
         if verdict.accepted:
             return AcceptedEngine(path, record.mode, record.refusals, verdict, was_cached=True)
         self.report(f'cached engine {path.name} is built again: {verdict.refusal}')
-        self.cache.remove(path)
         return None
 
     def _built(self, path: Path) -> AcceptedEngine:
@@ -157,38 +147,26 @@ class _Build:
         )
 
     def _tried(self, model: Any, mode: Mode, draft: Path) -> Verdict:
-        """Build an engine of a mode as a draft and judge it."""
+        """Build an engine of a mode as a draft and judge it.
+
+        Whatever a library raises is a reason to try the next mode, of which each needs less.
+        """
         try:
-            engine = self._compiled(rewrite(model, mode, self._stock_version(mode)))
-        except SelfOccError as error:
-            return Verdict((), str(error))
+            engine = self._compiled(model, mode)
+        except Exception as error:
+            return Verdict((), sentence_of(error))
         self.cache.write(draft, engine)  # that this fails is no reason to try another mode
-        return self._verdict(draft)
+        try:
+            return self.trial.judged(draft)
+        except Exception as error:
+            return Verdict((), f'it does not run here: {sentence_of(error)}')
 
-    def _stock_version(self, mode: Mode) -> str:
-        version = self.compiler.stock_version if mode == 'stock' else ''
-        if version is None:
-            raise SelfOccError("this TensorRT lacks NVIDIA's plugin: install libnvinfer-plugin")
-        return version
-
-    def _compiled(self, graph: Any) -> bytes:
+    def _compiled(self, model: Any, mode: Mode) -> bytes:
         environment = self.key.environment
-        compiled = self.compiler.compile(
-            graph.SerializeToString(),
-            self.key.options,
-            self.cache.timing_cache(environment),
-            tenths(self.report),
-        )
+        timing_cache = self.cache.timing_cache(environment)
+        compiled = self.trial.compiled(model, mode, timing_cache, tenths(self.report))
         self.cache.keep_timing_cache(environment, compiled.timing_cache)
         return compiled.engine
-
-    def _verdict(self, engine: Path) -> Verdict:
-        """Run an engine on the golden inputs and compare."""
-        try:
-            outputs = self.runner.run(engine, self.golden.inputs)
-        except SelfOccError as error:
-            return Verdict((), f'it does not run here: {error}')
-        return judge(self.golden.outputs, outputs, self.key.precision)
 
     def _record(self, mode: Mode, refusals: tuple[Refusal, ...], draft: Path) -> EngineRecord:
         return EngineRecord(

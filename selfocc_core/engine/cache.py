@@ -19,13 +19,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from selfocc_core.engine.compiler import CompilerOptions, EngineEnvironment
+from selfocc_core.engine.compiler import EngineEnvironment
 from selfocc_core.engine.graph_modes import Mode
 from selfocc_core.engine.parity import Precision
 from selfocc_core.errors import SelfOccError
 from selfocc_core.files import read_text, sha256_of
 
-FORMAT = 1
+FORMAT = 2
 _KEPT_ENGINES = 8
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -40,7 +40,6 @@ class EngineKey:
         scales: Hash of the scales of int8; empty otherwise.
         selfocc: Version of this package, which rewrites the graph.
         environment: Device and libraries.
-        options: What the compiler is told.
     """
 
     model: str
@@ -48,7 +47,6 @@ class EngineKey:
     scales: str
     selfocc: str
     environment: EngineEnvironment
-    options: CompilerOptions
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,10 @@ class EngineCache:
         return self.folder / f'{name}-{key.precision}-{digest}.engine'
 
     def find(self, path: Path, key: EngineKey) -> EngineRecord | None:
-        """Return the record of an engine that is what the key says, otherwise ``None``."""
+        """Return the record of an engine that is what the key says, otherwise ``None``.
+
+        An engine that was asked for lately is not among those that others push out.
+        """
         if not path.is_file() or not _record_path(path).is_file():
             return None
         try:
@@ -109,7 +110,11 @@ class EngineCache:
         except (SelfOccError, ValidationError):
             return None
         is_same = record.format == FORMAT and record.key == key
-        return record if is_same and record.engine_sha256 == sha256_of(path) else None
+        if not is_same or record.engine_sha256 != sha256_of(path):
+            return None
+        with suppress(OSError):  # of a folder that is only read nothing is pushed out either
+            path.touch()
+        return record
 
     @contextmanager
     def locked(self, path: Path, report: Callable[[str], None]) -> Iterator[None]:
@@ -185,7 +190,7 @@ class EngineCache:
         self._forget_oldest(path)
 
     def remove(self, path: Path) -> None:
-        """Remove an engine that turned out to be unusable, as far as the folder allows."""
+        """Remove an engine, as far as the folder allows."""
         for file in (_record_path(path), path):
             with suppress(OSError):
                 file.unlink(missing_ok=True)
@@ -222,7 +227,10 @@ class EngineCache:
             raise _unwritable(path, error) from error
 
     def _forget_oldest(self, kept: Path) -> None:
-        """Remove the engines beyond a number, oldest first: each export would leave one more."""
+        """Remove the engines beyond a number: each export would leave one more.
+
+        Those go first that nobody has asked for the longest.
+        """
         with suppress(OSError):
             engines = sorted(self.folder.glob('*.engine'), key=lambda p: p.stat().st_mtime_ns)
             for engine in engines[:-_KEPT_ENGINES]:
@@ -246,10 +254,10 @@ def _told(path: Path) -> Iterator[None]:
 def _unwritable(path: Path, error: OSError) -> SelfOccError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return SelfOccError(
-            f'there is no space for the engine in {path.parent}: free some, or choose another '
-            'folder with --cache'
+            f'there is no space for the engine in {path.parent}: free some, or let XDG_CACHE_HOME '
+            'name another folder'
         )
     return SelfOccError(
         f'cannot write the engine cache {path.parent} ({error.strerror}): make it writable, or '
-        'choose another folder with --cache'
+        'let XDG_CACHE_HOME name another folder'
     )

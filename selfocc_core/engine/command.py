@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from selfocc_core.engine.parity import DEFAULT_PRECISION, Precision
 from selfocc_core.errors import SelfOccError
+
+if TYPE_CHECKING:
+    from selfocc_core.engine.builder import AcceptedEngine
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,16 @@ class BuildEngine:
 
     model: Positional[Path]
     """The .onnx file; its card and its golden file lie beside it."""
-    precision: Literal['fp16', 'fp32', 'int8'] = 'fp16'
-    """Precision of the features; geometry and head are always float32."""
+    precision: Precision = DEFAULT_PRECISION
+    """Precision of the features; geometry and head are always float32. The node takes the one that
+    its parameter engine_precision says."""
     bag: Path | None = None
     """Drive to calibrate int8 with; once is enough, the scales are kept in the cache."""
     cache: Path | None = None
-    """Folder of engines; default is ~/.cache/selfocc/engines."""
+    """Folder of engines; default is selfocc/engines in $XDG_CACHE_HOME or ~/.cache, the only one
+    that the node looks into."""
+    rebuild: bool = False
+    """Build the engine even if there is one: modes that were refused before are tried again."""
     dry_run: bool = False
     """Say what would happen, and build nothing; needs neither TensorRT nor a GPU."""
 
@@ -71,13 +79,12 @@ class BuildEngine:
             with driver.current():
                 runner = DeviceEngineRunner(driver)
                 engine = engine_for(
-                    self.model, self.precision, cache, runner, compiler, report=_report
+                    self.model, self.precision, cache, runner, compiler, self.rebuild, _report
                 )
         finally:
             driver.close()
-        for difference in engine.verdict.differences:
-            print(difference)
-        print(f'{engine.path} ({engine.mode}, {"cached" if engine.was_cached else "new"})')
+        for line in lines_of(engine):
+            print(line)
 
     def _calibrate(self, cache: Path) -> None:
         if self.bag is None:
@@ -85,6 +92,15 @@ class BuildEngine:
         from selfocc_core.engine.calibration import calibrate
 
         calibrate(self.model, self.bag).save(cache, self.model)
+
+
+def lines_of(engine: AcceptedEngine) -> list[str]:
+    """Return what to tell of an engine: why no better one, how far it is off, where it lies."""
+    return [
+        *(f'{refusal.mode}: refused: {refusal.reason}' for refusal in engine.reasons),
+        *map(str, engine.verdict.differences),
+        f'{engine.path} ({engine.mode}, {"cached" if engine.was_cached else "new"})',
+    ]
 
 
 def _report(line: str) -> None:

@@ -21,7 +21,9 @@ class EngineEnvironment:
         gpu: Name of the GPU.
         compute_capability: For example ``8.7``.
         multiprocessors: How many the GPU has switched on; power modes of a Jetson differ in it.
-        kernels: Hash of the sources of our plugins.
+        nvrtc: Version of the compiler of our plugins' kernels; ``none`` without one.
+        stock_plugin: Version of NVIDIA's own plugin for deformable attention; ``none`` without it.
+        kernels: Hash of the sources that graphs and our plugins are made by.
     """
 
     tensorrt: str
@@ -30,20 +32,9 @@ class EngineEnvironment:
     gpu: str
     compute_capability: str
     multiprocessors: int
+    nvrtc: str
+    stock_plugin: str
     kernels: str
-
-
-@dataclass(frozen=True)
-class CompilerOptions:
-    """What the compiler is told besides the graph.
-
-    Attributes:
-        workspace_mib: Most memory that a layer may use for itself.
-        tf32: Whether float32 convolutions may round their inputs to 10 bits of mantissa.
-    """
-
-    workspace_mib: int = 1024
-    tf32: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,14 +56,11 @@ class EngineCompiler(Protocol):
     def stock_version(self) -> str | None:
         """Version of NVIDIA's own plugin for deformable attention, ``None`` if there is none."""
 
-    def compile(
-        self, graph: bytes, options: CompilerOptions, timing_cache: bytes, progress: Progress
-    ) -> CompiledEngine:
+    def compile(self, graph: bytes, timing_cache: bytes, progress: Progress) -> CompiledEngine:
         """Compile a strongly typed graph.
 
         Args:
             graph: A serialised ``ModelProto``.
-            options: What else the compiler shall know.
             timing_cache: What an earlier build measured; what is damaged counts as nothing.
             progress: Is told how far the work has come.
 

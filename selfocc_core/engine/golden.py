@@ -49,7 +49,8 @@ class Golden:
         """Read the golden file beside a model.
 
         Raises:
-            SelfOccError: It is missing, damaged, too large, or of another model than the card's.
+            SelfOccError: It is missing, damaged, too large, of another model than the card's, or
+                not finite.
         """
         card, path = ModelCard.load_for(model_path), cls.path_for(model_path)
         if not path.is_file():
@@ -65,6 +66,11 @@ class Golden:
                     f'golden file {path} has no {name} of shape {list(shape)} ({kind}), as the '
                     'model card says: export the model again'
                 )
+            if not np.isfinite(array).all():
+                raise SelfOccError(
+                    f'golden file {path} has values of {name} that are no numbers, against which '
+                    'no engine can be checked: export the model again'
+                )
         return cls(
             ModelInputs(**{name: arrays[name] for name in _INPUTS}),
             ModelOutputs(**{name: arrays[name] for name in _OUTPUTS if name in arrays}),
@@ -75,7 +81,8 @@ def write_golden(model_path: Path, inputs: ModelInputs) -> Golden:
     """Run a model on the CPU and write its golden file beside it.
 
     Raises:
-        SelfOccError: The model cannot be run, or the file cannot be written.
+        SelfOccError: The model cannot be run or gives what is no number, or the file cannot be
+            written.
     """
     from selfocc_core.backends.onnxruntime import OnnxRuntimeBackend
 
@@ -83,6 +90,12 @@ def write_golden(model_path: Path, inputs: ModelInputs) -> Golden:
     arrays = {name: getattr(inputs, name) for name in _INPUTS}
     found = {name: getattr(outputs, name) for name in _OUTPUTS}
     arrays |= {name: array for name, array in found.items() if array is not None}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise SelfOccError(
+                f'model {model_path} cannot be checked on other devices, as its {name} has values '
+                'that are no numbers: train it again, or give other inputs'
+            )
     with temporary_sibling(Golden.path_for(model_path)) as temporary:
         np.savez_compressed(temporary, **arrays)
     return Golden(inputs, outputs)

@@ -28,6 +28,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 PLUGIN_VERSION = '1'
 _IR_OF_OVERLOADS = 10
+_VISIBLE = 2  # input of the fused operator
 
 
 def rewrite(model: Any, mode: Mode, stock_version: str = '1') -> Any:
@@ -38,9 +39,10 @@ def rewrite(model: Any, mode: Mode, stock_version: str = '1') -> Any:
 
     Args:
         model: The exported ``ModelProto``.
-        mode: ``fused plugin``: our fused operator stays, without its body. ``plugin``: the fused
-            operator is expanded, deformable attention stays, without its body. ``stock``: NVIDIA's
-            own plugin in its place. ``native``: standard operators only.
+        mode: ``fused plugin``: our fused operator stays, without its body, and takes int32 for
+            bool. ``plugin``: the fused operator is expanded, deformable attention stays, without
+            its body. ``stock``: NVIDIA's own plugin in its place. ``native``: standard operators
+            only.
         stock_version: Version of NVIDIA's plugin in the installed TensorRT.
 
     Raises:
@@ -57,9 +59,26 @@ def rewrite(model: Any, mode: Mode, stock_version: str = '1') -> Any:
 
 def _fused(model: Any, _: str) -> Any:
     _require_nodes(model, SURROUND)
+    _cast_visible(model)
     _leave_to_plugin(model, SURROUND)
     _leave_to_plugin(model, MS_DEFORM_ATTN)
     return model
+
+
+def _cast_visible(model: Any) -> None:
+    """Give the fused plugin int32 where the operator has bool: plugins may not take bool."""
+    onnx, cast = onnx_library(), set[str]()
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if (node.domain, node.op_type) == (DOMAIN, SURROUND):
+            name, kind = node.input[_VISIBLE], onnx.TensorProto.INT32
+            node.input[_VISIBLE] = as_int = f'{name}/int32'
+            if name not in cast:
+                cast.add(name)
+                made = onnx.helper.make_node('Cast', [name], [as_int], as_int, to=kind)
+                model.graph.node.append(made)
+        model.graph.node.append(node)
 
 
 def _separate(model: Any, _: str) -> Any:

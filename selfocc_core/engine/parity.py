@@ -9,14 +9,17 @@ a largest difference meaningless: it is counted how many values are off.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selfocc_core.backends import ModelOutputs
+if TYPE_CHECKING:
+    from selfocc_core.backends import ModelOutputs
 
 Precision = Literal['fp16', 'fp32', 'int8']
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DEFAULT_PRECISION: Precision = 'fp16'
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ def judge(expected: ModelOutputs, actual: ModelOutputs, precision: Precision) ->
         difference = compare(name, golden, computed, tolerance.off)
         differences.append(difference)
         # Of classes, that have no range, only how many differ counts.
-        if difference.off > tolerance.share or difference.mean > tolerance.mean:
+        # What is no number is within no tolerance.
+        if not (difference.off <= tolerance.share and difference.mean <= tolerance.mean):
             return Verdict(tuple(differences), f'{difference}')
     return Verdict(tuple(differences), None)
 
@@ -113,8 +117,8 @@ def compare(name: str, expected: NDArray[Any], actual: NDArray[Any], off: float)
     if np.issubdtype(expected.dtype, np.integer):
         differs = float((expected != actual).mean())
         return Difference(name, float(differs > 0), 0.0, differs)
-    value_range = float(np.ptp(expected)) or 1.0
-    errors = np.abs(expected.astype(np.float64) - actual) / value_range
+    exact = expected.astype(np.float64)  # the range of float32 may be beyond float32
+    errors = np.abs(exact - actual) / (float(np.ptp(exact)) or 1.0)
     return Difference(
         name, float(errors.max()), float(errors.mean()), float((errors > off).mean())
     )
@@ -128,6 +132,7 @@ def _unusable(name: str, expected: NDArray[Any], actual: NDArray[Any] | None) ->
         return f'its {name} is {actual.dtype} {list(actual.shape)}, not {expected.dtype} ' + str(
             list(expected.shape)
         )
-    if not np.isfinite(actual).all():
-        return f'its {name} has values that are no numbers'
+    for whose, values in (('its', actual), ('the golden', expected)):
+        if not np.isfinite(values).all():
+            return f'{whose} {name} has values that are no numbers'
     return None

@@ -47,7 +47,8 @@ def quantized(model: Any, scales: Mapping[str, float]) -> Any:
     missing = [name for name in quantized_tensors(copied) if name not in scales]
     if missing:
         raise SelfOccError(
-            f'there is no scale for tensor "{missing[0]}": calibrate again with --bag'
+            f'there is no scale for tensor "{missing[0]}": calibrate again with "selfocc '
+            'build-engine --precision int8 --bag DRIVE"'
         )
     _Insertion(copied, scales).run()
     return copied

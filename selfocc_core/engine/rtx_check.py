@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from selfocc_core.engine.compiler import CompilerOptions, EngineEnvironment
+from selfocc_core.engine.compiler import EngineEnvironment
 from selfocc_core.engine.graph_modes import rewrite
 from selfocc_core.engine.onnx_library import load_model
 from selfocc_core.engine.parity import Precision
@@ -60,11 +60,12 @@ def check(model_path: Path, precision: Precision = 'fp32', cache: Path | None = 
     tensorrt_rtx = _tensorrt_rtx()
     scales = Scales.load(cache, model_path) if cache is not None else None
     graph = rewrite(in_precision(load_model(model_path), precision, scales), 'native')
-    environment = EngineEnvironment(tensorrt_rtx.__version__, '', '', '', TARGET, 0, '')
-    compiler = TensorRtCompiler(tensorrt_rtx, environment, _for_target)
-    built = compiler.compile(graph.SerializeToString(), CompilerOptions(), b'', _silent)
+    environment = EngineEnvironment(tensorrt_rtx.__version__, '', '', '', TARGET, 0, '', '', '')
+    messages: list[str] = []
+    compiler = TensorRtCompiler(tensorrt_rtx, environment, _for_target, messages.append)
+    built = compiler.compile(graph.SerializeToString(), b'', _silent)
     return RtxReport(
-        tensorrt_rtx.__version__, TARGET, len(built.engine), activation_bytes(compiler.messages)
+        tensorrt_rtx.__version__, TARGET, len(built.engine), activation_bytes(messages)
     )
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from selfocc_core.errors import SelfOccError
 from selfocc_core.files import read_text, sha256_of, write_atomically
+
+_REMEDY = 'calibrate again with "selfocc build-engine --precision int8 --bag DRIVE"'
 
 
 class Scales(BaseModel):
@@ -29,7 +32,7 @@ class Scales(BaseModel):
     model: str
     drive: str
     frame_sets: int = Field(gt=0)
-    of_tensors: dict[str, FiniteFloat]
+    of_tensors: dict[str, Annotated[FiniteFloat, Field(gt=0)]]
 
     @property
     def digest(self) -> str:
@@ -58,9 +61,9 @@ class Scales(BaseModel):
         try:
             scales = cls.model_validate_json(read_text(path, 'scales'))
         except ValidationError as error:
-            raise SelfOccError(f'scales {path} are damaged: calibrate again with --bag') from error
+            raise SelfOccError(f'scales {path} are damaged: {_REMEDY}') from error
         if scales.model != sha256_of(model_path):
-            raise SelfOccError(f'scales {path} are of another model: calibrate again with --bag')
+            raise SelfOccError(f'scales {path} are of another model: {_REMEDY}')
         return scales
 
     def save(self, cache: Path, model_path: Path) -> None:

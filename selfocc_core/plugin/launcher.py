@@ -54,7 +54,8 @@ def compile_for_device(kernel: Specialization) -> bytes:
     Raises:
         SelfOccError: There is no GPU, or no compiler that knows it.
     """
-    return compile_cubin(kernel_source(kernel), _device().info.architecture)
+    info = _device().info
+    return compile_cubin(kernel_source(kernel), info.architecture, info.driver_version)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ import functools
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,13 +62,31 @@ class Compiler:
         except (OSError, AttributeError) as error:
             raise SelfOccError(f'cannot use the compiler {library}: {error}') from error
 
+    @property
+    def major(self) -> int:
+        """The CUDA that it comes from; drivers of an earlier one refuse its machine code."""
+        return int(self.version.partition('.')[0])
+
     def supports(self, arch: str) -> bool:
         """Return whether it compiles for an architecture such as ``sm_87``."""
         match = _ARCH.fullmatch(arch)
         return match is not None and int(match[1]) in self._capabilities
 
-    def compile(self, source: str, arch: str, *options: str) -> Compiled:
-        """Compile a text that includes nothing.
+    def compile(self, source: str, arch: str) -> bytes:
+        """Compile a text that includes nothing, and return the machine code.
+
+        Args:
+            source: CUDA C++.
+            arch: The GPU, for example ``sm_87``.
+
+        Raises:
+            SelfOccError: The source or the architecture is refused; with what the compiler said.
+        """
+        with self._compiled(source, arch) as program:
+            return self._read(program, 'CUBIN')
+
+    def explain(self, source: str, arch: str, *options: str) -> Compiled:
+        """Compile a text, and return with the machine code what it was made from.
 
         Args:
             source: CUDA C++.
@@ -77,13 +96,19 @@ class Compiler:
         Raises:
             SelfOccError: The source or the architecture is refused; with what the compiler said.
         """
+        with self._compiled(source, arch, *options) as program:
+            cubin, assembly = self._read(program, 'CUBIN'), self._text(program, 'PTX')
+            return Compiled(cubin, assembly, self._text(program, 'ProgramLog'))
+
+    @contextmanager
+    def _compiled(self, source: str, arch: str, *options: str) -> Iterator[c_void_p]:
+        """Yield the program of a text, which is gone afterwards."""
         program = c_void_p()
         name = b'selfocc.cu'
         self._call('nvrtcCreateProgram', byref(program), source.encode(), name, 0, None, None)
         try:
             self._compile(program, (f'--gpu-architecture={arch}', *_OPTIONS, *options), arch)
-            cubin, assembly = self._read(program, 'CUBIN'), self._text(program, 'PTX')
-            return Compiled(cubin, assembly, self._text(program, 'ProgramLog'))
+            yield program
         finally:
             self._nvrtc.nvrtcDestroyProgram(byref(program))
 
@@ -138,28 +163,46 @@ def _load_builtins(library: str) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def compile_cubin(source: str, arch: str) -> bytes:
-    """Compile a text that includes nothing, with the first compiler that knows the GPU.
-
-    The system's compiler comes first, because it fits the driver; then the oldest, because older
-    machine code runs under newer drivers and not the other way round.
+def compile_cubin(source: str, arch: str, driver: tuple[int, int] | None = None) -> bytes:
+    """Compile a text that includes nothing, with the compiler that fits GPU and driver.
 
     Args:
         source: CUDA C++.
         arch: The GPU, for example ``sm_87``.
+        driver: As :func:`compiler_for` takes it.
 
     Returns:
         The machine code ("cubin").
 
     Raises:
-        SelfOccError: There is no compiler for this GPU, or it refuses the source.
+        SelfOccError: There is no compiler for this GPU and driver, or it refuses the source.
+    """
+    return compiler_for(arch, driver).compile(source, arch)
+
+
+def compiler_for(arch: str, driver: tuple[int, int] | None = None) -> Compiler:
+    """Return the first compiler that knows a GPU, and whose machine code its driver loads.
+
+    The system's compiler comes first, because it fits the driver; then the oldest, because older
+    machine code runs under newer drivers and not the other way round.
+
+    Args:
+        arch: The GPU, for example ``sm_87``.
+        driver: Newest CUDA that the driver knows, major and minor; ``None`` where nothing shall be
+            loaded.
+
+    Raises:
+        SelfOccError: There is none.
     """
     others = []
     for compiler in find_compilers():
-        if compiler.supports(arch):
-            return compiler.compile(source, arch).cubin
-        others.append(f'NVRTC {compiler.version}')
-    found = ', '.join(others) or 'none'
+        if driver is not None and compiler.major > driver[0]:
+            others.append(f'NVRTC {compiler.version}, too new for a driver of CUDA {driver[0]}')
+        elif compiler.supports(arch):
+            return compiler
+        else:
+            others.append(f'NVRTC {compiler.version}')
+    found = '; '.join(others) or 'none'
     raise SelfOccError(
         f"no CUDA compiler for {arch} (found: {found}): install CUDA's libnvrtc, or the wheel "
         'nvidia-cuda-nvrtc-cu12 (CUDA 12) or nvidia-cuda-nvrtc (CUDA 13)'

@@ -34,6 +34,11 @@ def specialization_of(
     else:
         found = _surround_deform_attn(levels, shapes, precision)
     _require(operator, shapes, expected_shapes(found))
+    if list(types) != expected_types(found):
+        raise SelfOccError(
+            f'{operator} takes inputs of {expected_types(found)}, not of {list(types)}: build the '
+            'engine again'
+        )
     return found
 
 
@@ -52,6 +57,13 @@ def expected_shapes(kernel: Specialization) -> list[tuple[int, ...]]:
         (queries, heads, levels, points, 2),
         (queries, heads, levels * points),
     ]
+
+
+def expected_types(kernel: Specialization) -> list[str]:
+    """Return the types of the inputs of a kernel, in the operator's order, as NumPy names them."""
+    if kernel.operator == 'MSDeformAttn':
+        return [kernel.precision, 'float32', kernel.weights]
+    return [kernel.precision, 'float32', 'int32', 'float32', 'float32']
 
 
 def attended_shape(kernel: Specialization) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from selfocc_core.errors import SelfOccError
 from selfocc_core.onnx_operators import DOMAIN
 from selfocc_core.onnx_operators import VERSION as OPERATORS_VERSION
+from selfocc_core.plugin.last_error import keeping_error
 from selfocc_core.plugin.launcher import LoadedKernel, compile_for_device, load_kernel
 from selfocc_core.plugin.operand_shapes import specialization_of
 from selfocc_core.plugin.plugin_fields import PluginState, arrays_of, plugin_fields
@@ -78,6 +79,7 @@ class PluginMethods:
             return False
         return given.type in self._types(position, tensors[0].desc.type)
 
+    @keeping_error
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Learn shapes and types, and compile the kernel for them.
 
@@ -93,12 +95,17 @@ class PluginMethods:
 
     # Running.
 
+    def set_tactic(self, tactic: int) -> None:
+        """Take the way to compute that TensorRT chose: there is only one."""
+
+    @keeping_error
     def attach_to_context(self, resources: Any) -> PluginMethods:
         """Return the plugin for a context, its kernel loaded."""
         attached = self.clone()
         attached._load()
         return attached
 
+    @keeping_error
     def on_shape_change(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Prepare the kernel; nothing is compiled for the inputs that an engine was built for.
 
@@ -108,6 +115,7 @@ class PluginMethods:
         self._specialize(inputs)
         self._load()
 
+    @keeping_error
     def enqueue(
         self,
         input_tensors: Sequence[Any],
@@ -126,6 +134,7 @@ class PluginMethods:
             raise SelfOccError(f'{self.operator} was run before its shapes were set')
         self._loaded.launch([*inputs, *outputs], stream)
 
+    @keeping_error
     def get_fields_to_serialize(self) -> Any:
         """Return what the engine keeps, machine code included.
 
@@ -164,13 +173,13 @@ class PluginMethods:
         if position == _INPUTS[self.operator]:
             return (value,)
         if self.operator == 'SurroundDeformAttn' and position == 2:
-            return (self.trt.DataType.BOOL,)
+            return (self.trt.DataType.INT32,)  # TensorRT gives plugins no bool
         is_weights = self.operator == 'MSDeformAttn' and position == 2
         return (single, value) if is_weights else (single,)
 
     def _type_name(self, kind: Any) -> str:
         types = self.trt.DataType
-        names = {types.FLOAT: 'float32', types.HALF: 'float16', types.BOOL: 'bool'}
+        names = {types.FLOAT: 'float32', types.HALF: 'float16', types.INT32: 'int32'}
         return names.get(kind, str(kind))
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from selfocc_core.errors import SelfOccError
+from selfocc_core.plugin.last_error import keeping_error
 from selfocc_core.plugin.plugin import NAMESPACE, VERSION, PluginMethods, plugin_class
 from selfocc_core.plugin.plugin_fields import SPATIAL_SHAPES, plugin_fields, state_from
 from selfocc_core.plugin.specialization import Operator
@@ -32,6 +33,7 @@ class CreatorMethods:
         self._fields = plugin_fields(self.trt, self._attributes)
         self.field_names = self.trt.PluginFieldCollection(self._fields)
 
+    @keeping_error
     def create_plugin(self, name: str, fields: Iterable[Any], phase: Any) -> PluginMethods:
         """Return a plugin of a node of a model, or of an engine.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from selfocc_core.plugin.specialization import (
     BLOCKS_PER_PROCESSOR,
@@ -12,6 +13,10 @@ from selfocc_core.plugin.specialization import (
     Specialization,
 )
 
+if TYPE_CHECKING:
+    from importlib.abc import Traversable  # elsewhere from Python 3.14 on
+
+_MAKERS = ('selfocc_core.engine', 'selfocc_core.plugin')
 _COMMON = ('value.cuh', 'sample.cuh')
 _KERNELS: dict[Operator, str] = {
     'MSDeformAttn': 'ms_deform_attn.cu',
@@ -26,9 +31,22 @@ def kernel_source(kernel: Specialization) -> str:
 
 
 def source_hash() -> str:
-    """Return the SHA-256 of all kernel files in hexadecimal; engines of another are stale."""
-    files = (*_COMMON, *sorted(_KERNELS.values()))
-    return hashlib.sha256('\0'.join(map(_read, files)).encode()).hexdigest()
+    """Return a SHA-256 in hexadecimal of all that engines are made by; those of another are stale.
+
+    That is the kernels, and the Python that specializes them and rewrites graphs.
+    """
+    files = [(kernel_folder() / name) for name in (*_COMMON, *sorted(_KERNELS.values()))]
+    files += [resources.files('selfocc_core') / 'onnx_operators.py']
+    for package in _MAKERS:
+        found = [file for file in resources.files(package).iterdir() if file.name.endswith('.py')]
+        files += sorted(found, key=lambda file: file.name)
+    content = '\0'.join(file.read_text(encoding='utf-8') for file in files)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def kernel_folder() -> Traversable:
+    """Return where the kernels lie."""
+    return resources.files('selfocc_core.plugin') / 'kernels'
 
 
 def _macros(kernel: Specialization) -> list[str]:
@@ -61,5 +79,4 @@ def _levels(sizes: tuple[tuple[int, int], ...]) -> str:
 
 
 def _read(name: str) -> str:
-    folder = resources.files('selfocc_core.plugin') / 'kernels'
-    return (folder / name).read_text(encoding='utf-8')
+    return (kernel_folder() / name).read_text(encoding='utf-8')

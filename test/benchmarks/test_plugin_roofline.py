@@ -38,7 +38,7 @@ def test_bytes_of_the_fused_kernel():
     assert ATTENTION.traffic() == {
         'value': 2 * 20 * 48 * 2,
         'references': 12 * 5 * 2 * 4,
-        'visible': 2 * 10,
+        'visible': 2 * 10 * 4,
         'offsets': 10 * 3 * 5 * 2 * 4,
         'logits': 10 * 3 * 5 * 4,
         'attended': 10 * 48 * 2,

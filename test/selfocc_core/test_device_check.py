@@ -53,7 +53,7 @@ class Compiler:
 
     stock_version = None
 
-    def compile(self, graph, options, timing_cache, progress):
+    def compile(self, graph, timing_cache, progress):
         return SimpleNamespace(engine=b'engine')
 
 
@@ -87,7 +87,7 @@ def with_gpu(monkeypatch, model):
     source = ModuleType('selfocc_core.plugin.source')
     source.kernel_source = lambda kernel: 'kernel'
     nvrtc = ModuleType('selfocc_core.plugin.nvrtc')
-    nvrtc.compile_cubin = lambda source, architecture: f'\x7fELF {architecture}'.encode()
+    nvrtc.compile_cubin = lambda source, arch, driver: f'\x7fELF {arch} {driver}'.encode()
     nvrtc.find_compilers = lambda: [SimpleNamespace(version='12.6')]
     cubin = ModuleType('selfocc_core.plugin.cubin')
     cubin.resources_of = lambda cubin, name: SimpleNamespace(registers=48, stack_bytes=0)
@@ -214,7 +214,7 @@ def test_the_verb_writes_what_it_shows(no_gpu, model, tmp_path, capsys):
 
 
 def test_the_verb_fails_where_nothing_runs_the_model(no_gpu, model, monkeypatch):
-    def refuse(model_path, threads, report):
+    def refuse(model_path, threads, precision, report):
         raise SelfOccError('not here')
 
     monkeypatch.setattr(selection, '_OPENERS', dict.fromkeys(selection.BACKENDS, refuse))

@@ -61,6 +61,7 @@ def test_lists_become_tuples_and_unknown_names_are_left_alone():
         ({'cameras': ['a', 'a']}, 'each camera once'),
         ({'image_transport': 'theora'}, 'raw or compressed'),
         ({'backend': 'gpu'}, 'give one of auto, tensorrt'),
+        ({'engine_precision': 'fp8'}, 'give one of fp16, fp32, int8'),
         ({'height_band_low_m': 2.0}, 'must be below'),
     ],
 )

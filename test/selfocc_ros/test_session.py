@@ -26,9 +26,27 @@ def test_a_session_that_cannot_begin_gives_the_device_back(monkeypatch):
 
     monkeypatch.setattr(session, 'open_backend', open_backend)
     parameters = NodeParameters(
-        backend='onnxruntime-cpu', threads=2, height_band_low_m=15.0, height_band_high_m=16.0
+        backend='onnxruntime-cpu',
+        engine_precision='int8',
+        threads=2,
+        height_band_low_m=15.0,
+        height_band_high_m=16.0,
     )
     with pytest.raises(SelfOccError):
         session.Session(None, parameters)
     assert closed == [True]
     assert asked[0][:3] == (parameters.model_path, 2, 'onnxruntime-cpu')
+    assert asked[0][4] == 'int8'
+
+
+def test_how_the_backend_runs_the_model_is_published():
+    opened = object.__new__(session.Session)
+    opened.backend = SimpleNamespace(
+        name='tensorrt',
+        card=SimpleNamespace(name='tiny', version='1'),
+        details={'engine': 'plugin, fp16', 'CUDA graph': 'used'},
+        rejected={},
+    )
+    assert opened.inference == {
+        'backend': 'tensorrt', 'model': 'tiny 1', 'engine': 'plugin, fp16', 'CUDA graph': 'used',
+    }  # fmt: skip

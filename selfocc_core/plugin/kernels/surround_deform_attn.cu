@@ -50,7 +50,7 @@ struct Attention {
 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) surround_deform_attn(
     const Value* __restrict__ value, const Point* __restrict__ references,
-    const unsigned char* __restrict__ visible, const Point* __restrict__ offsets,
+    const int* __restrict__ visible, const Point* __restrict__ offsets,
     const float* __restrict__ logits, Value* __restrict__ attended) {
     const long long thread = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
     const long long pair = thread / THREADS_PER_HEAD;  // of a query and a head

@@ -1,12 +1,15 @@
 """A TensorRT whose engines compute with numpy in the memory of a fake device.
 
 Every engine has the interface of the mock model of these tests, and computes ``sdf`` = mean of the
-images and ``depth`` = sum of the projections, in two steps with a buffer between them.
+images and ``depth`` = sum of the projections + number of cameras that are missing, in one step for
+each input and one that writes, with a buffer between them.
 """
 
 from __future__ import annotations
 
 import ctypes
+import sys
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -38,14 +41,19 @@ class FakeTensorRt(ModuleType):
 
     Attributes:
         refuses: ``execute_async_v3`` returns False, always ('ever') or in a capture ('capture').
-        forgets: The step that does not get into a capture: 1, 2 or both.
+        forgets: The steps that do not get into a capture: 1 to 4.
         tensors: Inputs and outputs of the engines.
         has_memory: Whether there is memory for an execution context.
         takes_memory: Whether tensors' addresses are accepted.
+        plugin: What the engine's plugin does when a context is made and when it runs. As the
+            bindings do, what it raises is printed and goes no further.
+        says: What the log says when a context cannot be made or the engine does not run.
     """
 
     TensorIOMode = SimpleNamespace(INPUT='input', OUTPUT='output')
-    ILogger = type('ILogger', (), {'Severity': SimpleNamespace(INTERNAL_ERROR=0, ERROR=1)})
+    ILogger = type(
+        'ILogger', (), {'Severity': SimpleNamespace(INTERNAL_ERROR=0, ERROR=1, VERBOSE=4)}
+    )
     __version__ = '10.3.0'
 
     def __init__(self, cuda: FakeCuda) -> None:
@@ -54,8 +62,25 @@ class FakeTensorRt(ModuleType):
         self.tensors, self.has_memory, self.takes_memory = dict(TENSORS), True, True
         self.nptype = np.dtype
         self.enqueued = 0
+        self.plugin: Callable[[], object] = lambda: None
+        self.says, self._logger = '', None
+
+    def calls_plugin(self) -> bool:
+        """Return whether the plugin did what it was asked."""
+        try:
+            self.plugin()
+        except Exception as error:
+            print(f'[ERROR] Exception thrown from enqueue() {error}', file=sys.stderr)
+            return False
+        return True
+
+    def refuse(self) -> None:
+        if self.says:
+            self._logger.log(self.ILogger.Severity.ERROR, self.says)
 
     def Runtime(self, logger):  # noqa: N802
+        self._logger = logger
+
         def deserialize(content: bytes):
             assert self.cuda.stack, 'there is no current context'
             if content.startswith(b'engine'):
@@ -84,14 +109,17 @@ class FakeEngine:
         return self._trt.tensors[name][2]
 
     def create_execution_context(self):
-        return FakeContext(self._trt) if self._trt.has_memory else None
+        if self._trt.has_memory and self._trt.calls_plugin():
+            return FakeContext(self._trt)
+        self._trt.refuse()
+        return None
 
 
 class FakeContext:
     def __init__(self, trt: FakeTensorRt) -> None:
         self._trt = trt
         self._addresses: dict[str, int] = {}
-        self._between = np.zeros(2, np.float32)
+        self._between = np.zeros(3, np.float32)
 
     def set_tensor_address(self, name, address):
         self._addresses[name] = address
@@ -100,19 +128,28 @@ class FakeContext:
     def execute_async_v3(self, stream):
         trt, captures = self._trt, self._trt.cuda.capturing is not None
         assert trt.cuda.open[stream] == 'stream'
-        if trt.refuses == 'ever' or (trt.refuses == 'capture' and captures):
+        refused = trt.refuses == 'ever' or (trt.refuses == 'capture' and captures)
+        if refused or not trt.calls_plugin():
+            trt.refuse()
             return False
         trt.enqueued += 1
-        for number, step in enumerate((self._first, self._second), 1):
+        steps = (self._images, self._projections, self._mask, self._outputs)
+        for number, step in enumerate(steps, 1):
             if not (captures and number in trt.forgets):
                 trt.cuda.enqueue(step)
         return True
 
-    def _first(self):
-        self._between[:] = self._array('images').mean(), self._array('image_from_ego').sum()
+    def _images(self):
+        self._between[0] = self._array('images').mean()
 
-    def _second(self):
-        self._array('sdf')[:], self._array('depth')[:] = self._between
+    def _projections(self):
+        self._between[1] = self._array('image_from_ego').sum()
+
+    def _mask(self):
+        self._between[2] = (~self._array('camera_mask')).sum()
+
+    def _outputs(self):
+        self._array('sdf')[:], self._array('depth')[:] = self._between[0], self._between[1:].sum()
 
     def _array(self, name):
         shape, kind, _ = self._trt.tensors[name]

@@ -8,6 +8,7 @@ from fake_runtime import GRID, LATTICE, inputs
 
 from selfocc_core.backends.engine_session import EngineSession
 from selfocc_core.errors import SelfOccError
+from selfocc_core.plugin.last_error import keeping_error
 
 pytestmark = pytest.mark.deployment
 
@@ -48,7 +49,7 @@ def test_the_graph_is_captured_once_and_replaces_the_engines_calls(session, trt,
     assert cuda.calls.count('cuStreamBeginCapture') == 1
 
 
-@pytest.mark.parametrize('forgets', [(1,), (2,), (1, 2)])
+@pytest.mark.parametrize('forgets', [(1,), (2,), (3,), (4,), (1, 2, 3)])
 def test_a_graph_that_lacks_work_is_found_out(session, trt, cuda, forgets):
     """It would replay what is in memory from the run before."""
     trt.forgets = forgets
@@ -76,10 +77,74 @@ def test_a_device_without_graphs_runs_without_them(session, cuda, call):
     assert set(cuda.open.values()).isdisjoint({'graph', 'captured graph'})
 
 
-def test_a_refused_run_is_an_error(session, trt):
+def test_a_refused_run_is_an_error_that_says_why(session, trt):
     trt.refuses = 'ever'
-    with pytest.raises(SelfOccError, match='TensorRT refused to enqueue'):
+    with pytest.raises(SelfOccError, match='refused to enqueue the engine: TensorRT does not say'):
         session.run(inputs())
+    trt.says = 'Error Code 2: OutOfMemory'
+    with pytest.raises(SelfOccError, match=r'the engine: Error Code 2: OutOfMemory$'):
+        session.run(inputs())
+    trt.says, trt.refuses, trt.plugin = '', '', refusing_plugin
+    with pytest.raises(SelfOccError, match=r'the engine: cuLaunchKernel failed: CUDA_ERROR$'):
+        session.run(inputs())
+
+
+@keeping_error
+def refusing_plugin():
+    raise SelfOccError('cuLaunchKernel failed: CUDA_ERROR')
+
+
+def test_why_there_is_no_context_is_told(driver, trt, engine):
+    """Memory is blamed only where nothing else is."""
+    trt.plugin = refusing_plugin
+    with pytest.raises(
+        SelfOccError, match=r'prepared to run \(cuLaunchKernel .*\): if .*--rebuild'
+    ):
+        EngineSession(driver, trt, engine)
+    trt.says = 'no such kernel'
+    with pytest.raises(SelfOccError, match=r'run \(cuLaunchKernel.* CUDA_ERROR; no such kernel\)'):
+        EngineSession(driver, trt, engine)
+    trt.has_memory, trt.says = False, ''
+    with pytest.raises(SelfOccError, match='not enough device memory'):
+        EngineSession(driver, trt, engine)
+
+
+def test_whether_a_graph_is_used_is_told(session, trt):
+    assert session.graph_state == 'not tried yet'
+    trt.refuses = 'capture'
+    session.run(inputs())
+    assert session.graph_state.startswith('no CUDA graph was captured: TensorRT refused')
+
+
+@pytest.mark.parametrize(
+    'call', ['cuGraphExecDestroy', 'cuEventDestroy', 'cuStreamDestroy', 'cuMemFreeHost']
+)
+def test_one_thing_that_cannot_be_given_back_does_not_keep_the_others(
+    driver, trt, cuda, engine, call
+):
+    session = EngineSession(driver, trt, engine)
+    session.run(inputs())
+    count = len(cuda.open)
+    kinds = {'cuGraphExecDestroy': 'graph', 'cuEventDestroy': 'event', 'cuStreamDestroy': 'stream',
+             'cuMemFreeHost': 'host memory'}  # fmt: skip
+    cuda.refused = call
+    with pytest.raises(SelfOccError, match=f'{call} failed'):
+        session.close()
+    assert set(cuda.open.values()) == {'context', kinds[call]}
+    assert len(cuda.open) < count
+    calls = len(cuda.calls)
+    session.close()  # a second time does nothing
+    assert set(cuda.calls[calls:]) <= {'cuCtxPushCurrent', 'cuCtxPopCurrent'}
+    cuda.open = {handle: kind for handle, kind in cuda.open.items() if kind == 'context'}
+    cuda.refused = None
+
+
+def test_why_an_engine_cannot_be_opened_is_not_hidden_by_giving_back(driver, trt, cuda, engine):
+    trt.takes_memory, cuda.refused = False, 'cuMemFreeHost'
+    with pytest.raises(SelfOccError, match='TensorRT refuses the memory of "images"'):
+        EngineSession(driver, trt, engine)
+    cuda.refused = None
+    cuda.open = {handle: kind for handle, kind in cuda.open.items() if kind == 'context'}
 
 
 def test_shared_memory_is_not_copied(session, cuda):
@@ -164,7 +229,7 @@ def test_an_engine_without_depth_is_refused(driver, trt, engine):
     del trt.tensors['depth']
     trt.tensors['nothing'] = (LATTICE, 'float32', 'output')
     session = EngineSession(driver, trt, engine, use_graph=False)
-    session._context._second = lambda: None
+    session._context._outputs = lambda: None
     with pytest.raises(SelfOccError, match='the engine gives no "depth"'):
         session.run(inputs())
     session.close()

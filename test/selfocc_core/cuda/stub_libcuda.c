@@ -1,5 +1,6 @@
 // A libcuda.so.1 without a GPU: it counts what is taken and given back, remembers one launch, and
-// copies when it is told to. Real bindings are tested on it: what they pass must arrive.
+// copies when it is told to. Real bindings are tested on it: what they pass must arrive. It is the
+// driver of JetPack 6: what a later CUDA brought, such as cuEventElapsedTime_v2 (12.8), it lacks.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@ typedef int CUresult;
 typedef uint64_t CUdeviceptr;
 typedef void *Handle;
 
+enum { DRIVER_VERSION = 12060 };
 static struct { int taken, contexts, flags, mode, sizes[7]; uint64_t arguments[2]; } seen;
 static uint64_t next_handle = 0x1000;
 
@@ -18,7 +20,7 @@ static CUresult give_back(void) { seen.taken--; return 0; }
 const void *selfocc_seen(void) { return &seen; }
 
 CUresult cuInit(unsigned flags) { return flags; }
-CUresult cuDriverGetVersion(int *version) { *version = 12060; return 0; }
+CUresult cuDriverGetVersion(int *version) { *version = DRIVER_VERSION; return 0; }
 CUresult cuDeviceGetCount(int *count) { *count = 1; return 0; }
 CUresult cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
 CUresult cuDeviceGetName(char *name, int size, int device) { strncpy(name, "Stub", size); return 0; }
@@ -58,8 +60,6 @@ CUresult cuEventRecord(Handle event, Handle stream) { return event && stream ? 0
 CUresult cuEventElapsedTime(float *milliseconds, Handle start, Handle end) {
   *milliseconds = (float)((uint64_t)end - (uint64_t)start); return 0; }
 
-CUresult cuEventElapsedTime_v2(float *milliseconds, Handle start, Handle end) {
-  return cuEventElapsedTime(milliseconds, start, end); }
 
 CUresult cuStreamBeginCapture_v2(Handle stream, int mode) { seen.mode = mode; return 0; }
 CUresult cuStreamEndCapture(Handle stream, Handle *graph) { return take(graph); }
@@ -86,6 +86,9 @@ CUresult cuLaunchKernel(Handle function, unsigned gx, unsigned gy, unsigned gz, 
 
 // cuda-python asks for functions by name and version of CUDA, as the real library offers it.
 CUresult cuGetProcAddress_v2(const char *name, void **function, int version, uint64_t flags, int *found) {
+  *function = NULL;
+  if (found) *found = 1;
+  if (version > DRIVER_VERSION) return 1;  // CUDA_ERROR_INVALID_VALUE, as documented
   void *self = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_NOW);
   char newer[128] = "";
   strcat(strncat(newer, name, 100), "_v2");

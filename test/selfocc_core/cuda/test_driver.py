@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fake_cuda import FakeCuda, FakePyCuda
 
+from selfocc_core.cuda import driver as driver_module
 from selfocc_core.cuda.cuda_python_driver import CudaPythonDriver
 from selfocc_core.cuda.driver import open_driver
 from selfocc_core.cuda.ledger import Ledger
@@ -205,7 +206,7 @@ def test_without_any_binding_there_is_one_sentence(monkeypatch):
     package(monkeypatch, 'cuda.bindings.driver', None)
     with pytest.raises(SelfOccError, match='no CUDA device can be used: pycuda cannot be') as e:
         open_driver()
-    assert 'cuda-python cannot be imported' in str(e.value)
+    assert 'cuda-python cannot be used (ModuleNotFoundError: ' in str(e.value)
     assert '\n' not in str(e.value)
 
 
@@ -218,10 +219,44 @@ def test_cuda_python_serves_where_pycuda_is_missing(monkeypatch, cuda):
     driver.close()
 
 
+@pytest.mark.parametrize('error', [OSError, RuntimeError, AttributeError])
+def test_a_broken_pycuda_does_not_keep_cuda_python_from_being_tried(monkeypatch, cuda, error):
+    def import_module(name):
+        if name == 'pycuda.driver':
+            raise error('libcurand.so.10: cannot open\nmore')
+        return cuda
+
+    monkeypatch.setattr(driver_module, 'import_module', import_module)
+    driver = open_driver()
+    assert isinstance(driver, CudaPythonDriver)
+    driver.close()
+    cuda.refused = 'cuInit'
+    with pytest.raises(SelfOccError, match=r'pycuda cannot be used \(\w+: libcurand.*; cuda-p'):
+        open_driver()
+
+
+@pytest.mark.parametrize('name', ['cuEventElapsedTime', 'cuGraphLaunch'])
+def test_a_function_that_the_driver_lacks_is_named(monkeypatch, cuda, name):
+    """cuda-python raises a RuntimeError where the driver is older than the binding."""
+
+    def missing(*_):
+        raise RuntimeError(f'Function "{name}_v2" not found')
+
+    monkeypatch.setattr(cuda, name, missing, raising=False)
+    driver = CudaPythonDriver(cuda)
+    with pytest.raises(SelfOccError, match=f'^{name} failed: RuntimeError: Function "{name}_v2"'):
+        use_everything(driver)
+    driver.close()
+    assert cuda.open == {}
+
+
 def test_a_binding_without_a_driver_library_is_one_sentence(monkeypatch, cuda):
     def without_library(flags):
         raise RuntimeError('Failed to dlopen libcuda.so.1\nand more')
 
     monkeypatch.setattr(cuda, 'cuInit', without_library, raising=False)
-    with pytest.raises(SelfOccError, match=r'no NVIDIA driver \(libcuda.so.1\)'):
+    with pytest.raises(
+        SelfOccError,
+        match=r'libcuda\.so\.1: RuntimeError: Failed to dlopen libcuda\.so\.1\): install it',
+    ):
         CudaPythonDriver(cuda)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -150,6 +151,34 @@ def test_what_we_pass_by_ctypes_arrives(stub):
     found = run(stub, LIBCUDA)
     assert_launched(found)
     assert found['unknown'] == 'cuModuleGetFunction failed: CUDA_ERROR_NOT_FOUND'
+
+
+def test_a_driver_has_nothing_of_later_versions(stub):
+    """The driver of JetPack 6 has no cuEventElapsedTime of CUDA 12.8, which 13 calls."""
+    found = run(
+        stub,
+        """
+cuda, function = ctypes.CDLL('libcuda.so.1'), ctypes.c_void_p()
+print(json.dumps({
+    version: (cuda.cuGetProcAddress(b'cuEventElapsedTime', ctypes.byref(function), version,
+                                    ctypes.c_uint64(0)), bool(function.value))
+    for version in (2000, 12060, 12080, 13000)}))
+""",
+    )
+    assert found == {
+        '2000': [0, True], '12060': [0, True], '12080': [1, False], '13000': [1, False],
+    }  # fmt: skip
+
+
+def test_pip_takes_no_binding_that_needs_a_later_driver():
+    text = (HERE.parents[2] / 'setup.py').read_text(encoding='utf-8')
+    pins = [
+        node.value.partition(';')[0].removeprefix('cuda-bindings')
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and str(node.value).startswith('cuda-bindings')
+    ]
+    assert len(pins) == 2
+    assert all('<13' in pin.split(',') for pin in pins)
 
 
 def test_without_the_library_there_is_one_sentence():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +25,8 @@ class FakeTensorRt:
         builds: Whether building succeeds.
         has_device: Whether a builder can be made.
         creators: Names and versions of registered plugins.
+        plugin: Is called while building, as the bindings call a method of a Python plugin: what
+            it raises goes to stderr, and the build fails.
     """
 
     ILogger, IProgressMonitor = _Logger, _Base
@@ -34,9 +38,10 @@ class FakeTensorRt:
         builds: bool = True,
         has_device: bool = True,
         creators: tuple[tuple[str, str], ...] = (),
+        plugin: Callable[[], object] = lambda: None,
     ) -> None:
         self.__version__, self.refusal = version, refusal
-        self.builds, self.has_device = builds, has_device
+        self.builds, self.has_device, self.plugin = builds, has_device, plugin
         flags = {'STRONGLY_TYPED': 1}
         if version.startswith('10'):
             flags['EXPLICIT_BATCH'] = 0
@@ -112,6 +117,15 @@ class FakeBuilder:
         assert monitor.step_complete('Timing', 0)
         assert monitor.step_complete('Building', 0)
         monitor.phase_finish('Building')
+        self._logger.log(3, 'Total Activation Memory: 12 bytes')
+        for tactic in range(100):
+            self._logger.log(4, f'Tactic {tactic} took 1 ms')
+        try:
+            self._trt.plugin()
+        except Exception as error:
+            print(f'[ERROR] Exception thrown from configure_plugin() {error}', file=sys.stderr)
+            self._logger.log(1, 'a plugin failed')
+            return None
         if not self._trt.builds:
             self._logger.log(1, 'no implementation for node')
             return None

@@ -17,15 +17,10 @@ from surround_model import surround_model
 
 from selfocc_core.backends import ModelInputs, ModelOutputs
 from selfocc_core.engine.builder import AcceptedEngine, engine_for
-from selfocc_core.engine.compiler import (
-    CompiledEngine,
-    CompilerOptions,
-    EngineEnvironment,
-    Progress,
-)
+from selfocc_core.engine.compiler import CompiledEngine, EngineEnvironment, Progress
 from selfocc_core.errors import SelfOccError
 
-ORIN = EngineEnvironment('10.3.0', '12.6', '12.6', 'Orin', '8.7', 16, 'kernels')
+ORIN = EngineEnvironment('10.3.0', '12.6', '12.6', 'Orin', '8.7', 16, '12.6', '1', 'kernels')
 THOR = replace(ORIN, gpu='Thor', compute_capability='11.0', multiprocessors=20)
 
 MODE_OF_OPERATOR = {
@@ -42,7 +37,7 @@ def mode_of(graph: bytes) -> str:
 
 
 class FakeCompiler:
-    """Counts what it compiles, and refuses some modes."""
+    """Counts what it compiles, and refuses some modes, with some error."""
 
     def __init__(
         self,
@@ -51,15 +46,14 @@ class FakeCompiler:
         stock_version: str | None = '1',
         log: Path | None = None,
         seconds: float = 0.0,
+        error: Exception = SelfOccError('no such plugin'),  # noqa: B008
     ) -> None:
         self.environment, self.refused, self.stock_version = environment, refused, stock_version
-        self.log, self.seconds = log, seconds
+        self.log, self.seconds, self.error = log, seconds, error
         self.compiled: list[str] = []
         self.timing_caches: list[bytes] = []
 
-    def compile(
-        self, graph: bytes, options: CompilerOptions, timing_cache: bytes, progress: Progress
-    ) -> CompiledEngine:
+    def compile(self, graph: bytes, timing_cache: bytes, progress: Progress) -> CompiledEngine:
         mode = mode_of(graph)
         self.compiled.append(mode)
         self.timing_caches.append(timing_cache)
@@ -69,7 +63,7 @@ class FakeCompiler:
         time.sleep(self.seconds)
         progress('building', 1, 1)
         if mode in self.refused:
-            raise SelfOccError('no such plugin')
+            raise self.error
         return CompiledEngine(graph, b'timings')
 
 

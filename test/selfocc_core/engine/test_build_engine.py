@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 
 import pytest
+from fake_engine import FakeCompiler, FakeRunner
 from surround_model import write_surround_model
 
+from selfocc_core.backends import tensorrt as tensorrt_backend
+from selfocc_core.cuda import driver as cuda_driver
+from selfocc_core.engine import tensorrt_compiler
 from selfocc_core.engine.command import BuildEngine
 from selfocc_core.engine.golden import Golden
 from selfocc_core.engine.scales import Scales
@@ -57,6 +62,41 @@ def test_without_tensorrt_a_real_run_ends_in_a_sentence(model):
     with pytest.raises(SelfOccError, match='TensorRT'):
         BuildEngine(model, cache=model.parent / 'cache').run()
     assert not (model.parent / 'cache').exists()
+
+
+class Driver:
+    def current(self):
+        return nullcontext()
+
+    def close(self):
+        """Hold nothing."""
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """A TensorRT that refuses some modes, and something that runs its engines."""
+    compiler = FakeCompiler()
+    monkeypatch.setattr(tensorrt_compiler, 'tensorrt_compiler', lambda: compiler)
+    monkeypatch.setattr(tensorrt_backend, 'DeviceEngineRunner', lambda driver: FakeRunner())
+    monkeypatch.setattr(cuda_driver, 'open_driver', Driver)
+    return compiler
+
+
+def test_refused_modes_are_told_and_tried_again_when_asked(model, device, capsys):
+    cache = model.parent / 'cache'
+    device.refused = ['fused plugin']
+    for kind in ('new', 'cached'):
+        BuildEngine(model, 'fp32', cache=cache).run()
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == 'fused plugin: refused: no such plugin'
+        assert lines[-1].endswith(f'(plugin, {kind})')
+    device.refused = []
+    BuildEngine(model, 'fp32', cache=cache).run()
+    assert capsys.readouterr().out.splitlines()[-1].endswith('(plugin, cached)')
+    BuildEngine(model, 'fp32', cache=cache, rebuild=True).run()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].endswith('(fused plugin, new)')
+    assert not any(': refused: ' in line for line in lines)
 
 
 def test_a_bag_is_for_int8(model, tmp_path):

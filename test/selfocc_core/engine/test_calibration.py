@@ -9,7 +9,9 @@ from selfocc_core.bags import BagWriter
 from selfocc_core.cameras import Rig, nuscenes_like_rig
 from selfocc_core.engine.calibration import calibrate
 from selfocc_core.engine.quantization import quantized_tensors
+from selfocc_core.engine.scales import Scales
 from selfocc_core.errors import SelfOccError
+from selfocc_core.files import sha256_of
 
 pytestmark = pytest.mark.deployment
 
@@ -49,6 +51,18 @@ def test_scales_follow_the_images_of_the_drive(tmp_path):
     # Pixels of brightness b enter the first convolution as (b - 120) / 120.
     assert dark.of_tensors['planes'] == pytest.approx(10 / 120 / 127, rel=0.01)
     assert bright.of_tensors['planes'] == pytest.approx(130 / 120 / 127, rel=0.01)
+
+
+@pytest.mark.parametrize('scale', ['0.0', '-1.0', 'NaN', 'Infinity'])
+def test_scales_that_quantize_nothing_are_refused(tmp_path, scale):
+    """Divided by them, every activation would be no number, or have the other sign."""
+    model = write_surround_model(tmp_path / 'm.onnx')
+    good = Scales(model=sha256_of(model), drive='d', frame_sets=1, of_tensors={'planes': 0.5})
+    good.save(tmp_path, model)
+    path = Scales.path_for(tmp_path, model)
+    path.write_text(path.read_text().replace('0.5', scale))
+    with pytest.raises(SelfOccError, match='are damaged: calibrate again'):
+        Scales.load(tmp_path, model)
 
 
 def test_a_drive_without_images_is_refused(tmp_path):

@@ -8,6 +8,7 @@ from surround_model import surround_inputs, write_surround_model
 
 from selfocc_core.engine.builder import engine_for, tenths
 from selfocc_core.engine.calibration import ActivationObserver
+from selfocc_core.engine.command import lines_of
 from selfocc_core.engine.golden import Golden
 from selfocc_core.engine.graph_modes import MODES
 from selfocc_core.engine.scales import Scales
@@ -21,11 +22,10 @@ def model(tmp_path):
     return write_surround_model(tmp_path / 'model.onnx')
 
 
-def build(model, runner=None, precision='fp32', report=lambda _: None, **options):
-    compiler = FakeCompiler(**options)
-    runner = runner or FakeRunner()
-    cache = model.parent / 'cache'
-    return engine_for(model, precision, cache, runner, compiler, report=report), compiler.compiled
+def build(model, runner=None, precision='fp32', report=lambda _: None, rebuild=False, **options):
+    compiler, cache = FakeCompiler(**options), model.parent / 'cache'
+    engine = engine_for(model, precision, cache, runner or FakeRunner(), compiler, rebuild, report)
+    return engine, compiler.compiled
 
 
 def test_the_best_mode_that_computes_the_golden_outputs_is_taken(model):
@@ -45,11 +45,51 @@ def test_the_next_mode_is_tried_and_the_reason_kept(model, count):
     assert any(line.startswith(f'{MODES[count - 1]}: refused: sdf differs') for line in told)
 
 
+@pytest.mark.parametrize(
+    ('error', 'sentence'),
+    [
+        (RuntimeError('Function "cuMemAlloc_v3" not found'), 'RuntimeError: Function "cuMem'),
+        (TypeError('incompatible function arguments\nmore'), 'TypeError: incompatible function'),
+        (AttributeError('no attribute IPluginV3'), 'AttributeError: no attribute IPluginV3'),
+    ],
+)
+def test_whatever_a_library_raises_leads_to_the_next_mode(model, error, sentence):
+    engine, compiled = build(model, refused=['fused plugin'], error=error)
+    assert compiled == ['fused plugin', 'plugin']
+    assert engine.reasons[0].reason.startswith(sentence)
+
+    class Broken(FakeRunner):
+        def run(self, engine, inputs):
+            self.runs += 1
+            if self.runs == 1:
+                raise error
+            return super().run(engine, inputs)
+
+    engine, _ = build(model, Broken(), rebuild=True)
+    assert engine.mode == 'plugin'
+    assert engine.reasons[0].reason.startswith(f'it does not run here: {sentence}')
+
+
 def test_refused_modes_are_not_tried_again(model):
     first, _ = build(model, refused=['fused plugin'])
     again, compiled = build(model)
     assert compiled == []
     assert again.reasons == first.reasons != ()
+
+
+def test_a_rebuild_tries_refused_modes_again(model):
+    lesser, _ = build(model, refused=['fused plugin'])
+    better, compiled = build(model, rebuild=True)
+    assert (lesser.mode, better.mode, compiled) == ('plugin', 'fused plugin', ['fused plugin'])
+    assert (better.reasons, better.was_cached, better.path) == ((), False, lesser.path)
+
+
+def test_refusals_are_told_of_a_cached_engine_too(model):
+    build(model, refused=['fused plugin'])
+    engine, _ = build(model)
+    lines = lines_of(engine)
+    assert lines[0] == 'fused plugin: refused: no such plugin'
+    assert lines[-1] == f'{engine.path} (plugin, cached)'
 
 
 def test_without_a_stock_plugin_the_native_graph_is_next(model):
@@ -72,6 +112,34 @@ def test_a_cached_engine_that_no_longer_computes_the_outputs_is_built_again(mode
     assert compiled == ['fused plugin', 'plugin']
     assert engine.mode == 'plugin'
     assert 'is built again: sdf differs' in told[0]
+
+
+def test_a_cached_engine_that_does_not_run_now_is_kept(model):
+    """A lesser one, built while memory lacks, would stay for ever."""
+
+    class Full(FakeRunner):
+        def run(self, engine, inputs):
+            raise SelfOccError('out of memory')
+
+    good, _ = build(model)
+    content = good.path.read_bytes()
+    compiler = FakeCompiler()
+    with pytest.raises(
+        SelfOccError, match=r'does not run now \(out of memory\): free .*--rebuild'
+    ):
+        engine_for(model, 'fp32', model.parent / 'cache', Full(), compiler)
+    assert compiler.compiled == []
+    assert good.path.read_bytes() == content
+    again, compiled = build(model)
+    assert (again.was_cached, again.mode, compiled) == (True, 'fused plugin', [])
+
+
+def test_a_wrong_cached_engine_stays_until_a_right_one_is_there(model):
+    good, _ = build(model)
+    with pytest.raises(SelfOccError, match='no engine of'):
+        build(model, FakeRunner(wrong=MODES))
+    assert good.path.is_file()
+    assert good.path.with_suffix('.json').is_file()
 
 
 def test_an_engine_that_does_not_run_is_refused(model):

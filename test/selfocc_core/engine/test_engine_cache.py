@@ -18,7 +18,6 @@ from surround_model import surround_model, write_surround_model
 from selfocc_core.engine import cache as cache_module
 from selfocc_core.engine.builder import engine_for
 from selfocc_core.engine.cache import EngineCache, EngineKey
-from selfocc_core.engine.compiler import CompilerOptions
 from selfocc_core.errors import SelfOccError
 
 pytestmark = pytest.mark.deployment
@@ -56,7 +55,7 @@ def test_an_engine_is_built_once(model, folder):
     assert leftovers(folder) == []
 
 
-KEY = EngineKey('m', 'fp16', '', '1.0.0', ORIN, CompilerOptions())
+KEY = EngineKey('m', 'fp16', '', '1.0.0', ORIN)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,6 @@ KEY = EngineKey('m', 'fp16', '', '1.0.0', ORIN, CompilerOptions())
         replace(KEY, precision='fp32'),
         replace(KEY, scales='s'),
         replace(KEY, selfocc='1.0.1'),
-        replace(KEY, options=CompilerOptions(workspace_mib=1)),
         *(
             replace(KEY, environment=replace(ORIN, **{name: value}))
             for name, value in {
@@ -76,6 +74,8 @@ KEY = EngineKey('m', 'fp16', '', '1.0.0', ORIN, CompilerOptions())
                 'gpu': 'Thor',
                 'compute_capability': '11.0',
                 'multiprocessors': 8,
+                'nvrtc': 'none',
+                'stock_plugin': 'none',
                 'kernels': 'other',
             }.items()
         ),
@@ -190,6 +190,14 @@ def test_a_read_only_cache_gives_its_engines_and_takes_none(model, folder, monke
     assert compiler.compiled == []  # it is told before the minutes of building
 
 
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EROFS])
+def test_where_another_folder_is_named_is_told_for_the_node_too(folder, number):
+    """Options are of the verb: the node has none for the folder."""
+    told = str(cache_module._unwritable(folder / 'm.engine', OSError(number, os.strerror(number))))
+    assert 'XDG_CACHE_HOME' in told
+    assert '--cache' not in told
+
+
 def test_a_cache_that_is_no_folder_is_told(model, tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(SelfOccError, match='cannot write the engine cache'):
@@ -248,6 +256,15 @@ def test_only_the_newest_engines_are_kept(model, folder):
     assert len(kept) == 8
     assert newest.path in kept
     assert len(list(folder.glob('*.json'))) == 8
+
+
+def test_an_engine_that_is_used_is_not_pushed_out(model, folder):
+    oldest, _ = build(model, folder)
+    for count in range(10):
+        build(model, folder, environment=replace(ORIN, multiprocessors=count))
+        again, compiled = build(model, folder)
+        assert (compiled, again.path) == ([], oldest.path)
+    assert len(list(folder.glob('*.engine'))) == 8
 
 
 def test_measurements_of_a_build_speed_up_the_next_of_the_device(model, folder):

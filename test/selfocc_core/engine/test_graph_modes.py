@@ -57,6 +57,29 @@ def test_a_plugin_node_has_no_body_and_names_its_plugin(mode, operator):
         }
 
 
+def test_the_fused_plugin_takes_no_bool():
+    """TensorRT documents bool as not supported by plugins."""
+    rewritten = rewrite(surround_model(), 'fused plugin')
+    types = {node.output[0]: attributes(node).get('to') for node in nodes(rewritten, 'Cast')}
+    visible = {node.input[2] for node in nodes(rewritten, 'SurroundDeformAttn')}
+    assert [types[name] for name in visible] == [onnx.TensorProto.INT32]
+    (cast,) = (node for node in nodes(rewritten, 'Cast') if node.output[0] in visible)
+    assert cast.input[0] == nodes(surround_model(), 'SurroundDeformAttn')[0].input[2]
+    for mode in ('plugin', 'stock', 'native'):
+        assert not visible & {n.output[0] for n in nodes(rewrite(surround_model(), mode), 'Cast')}
+
+
+def test_the_fused_graph_with_casts_keeps_the_numbers():
+    rewritten = rewrite(surround_model(), 'fused plugin')
+    for node in nodes(rewritten, 'SurroundDeformAttn'):
+        kept = [a for a in node.attribute if a.name == 'spatial_shapes']
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    rewritten.functions.extend(surround_model().functions)
+    for expected, actual in zip(run(surround_model()), run(rewritten), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
 def test_the_plugin_mode_keeps_the_numbers():
     rewritten = rewrite(surround_model(), 'plugin')
     body = next(f for f in surround_model().functions if f.name == 'MSDeformAttn')

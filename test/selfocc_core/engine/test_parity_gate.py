@@ -12,7 +12,7 @@ from surround_model import surround_inputs, write_surround_model
 from selfocc_core.backends import ModelOutputs
 from selfocc_core.backends.onnxruntime import OnnxRuntimeBackend
 from selfocc_core.engine import golden as golden_module
-from selfocc_core.engine.golden import Golden
+from selfocc_core.engine.golden import Golden, write_golden
 from selfocc_core.engine.parity import TOLERANCES, judge
 from selfocc_core.errors import SelfOccError
 
@@ -88,6 +88,43 @@ def test_constant_outputs_have_no_range_to_divide_by():
     flat = ModelOutputs(np.zeros_like(SDF), DEPTH)
     assert judge(flat, ModelOutputs(np.zeros_like(SDF), DEPTH), 'fp32').accepted
     assert not judge(flat, ModelOutputs(np.ones_like(SDF), DEPTH), 'fp32').accepted
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_golden_outputs_that_are_no_numbers_accept_nothing(value):
+    spoilt = SDF.copy()
+    spoilt[0, 0, 0] = value
+    for precision in TOLERANCES:
+        assert not judge(ModelOutputs(spoilt, DEPTH), outputs(semantics=None), precision).accepted
+
+
+def test_a_range_beyond_single_precision_does_not_accept_everything():
+    wide = SDF.copy()
+    wide[0, 0, 0], wide[0, 0, 1] = -3e38, 3e38
+    assert not judge(ModelOutputs(wide, DEPTH), ModelOutputs(-wide, DEPTH), 'fp32').accepted
+
+
+@pytest.mark.parametrize('name', ['sdf', 'depth', 'image_from_ego'])
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_a_golden_file_of_what_is_no_number_is_refused(tmp_path, name, value):
+    model = write_surround_model(tmp_path / 'm.onnx')
+    path = Golden.path_for(model)
+    arrays = arrays_of(path)
+    arrays[name].ravel()[-1] = value
+    np.savez(path, **arrays)
+    with pytest.raises(SelfOccError, match=f'values of {name} that are no numbers.*export'):
+        Golden.load_for(model)
+
+
+def test_no_golden_file_is_written_of_what_is_no_number(tmp_path):
+    model = write_surround_model(tmp_path / 'm.onnx')
+    path = Golden.path_for(model)
+    path.unlink()
+    given = surround_inputs()
+    given.image_from_ego[0, 0, 0] = np.nan
+    with pytest.raises(SelfOccError, match=r'cannot be checked .* values that are no numbers'):
+        write_golden(model, given)
+    assert not path.exists()
 
 
 def test_golden_outputs_are_what_the_cpu_computes(tmp_path):

@@ -4,19 +4,33 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fake_builder import FakeTensorRt
 from fake_engine import ORIN
 from surround_model import surround_inputs, write_surround_model
 
+sys.path.append(str(Path(__file__).parents[1] / 'cuda'))
+from fake_cuda import FakeCuda
+
+from selfocc_core.cuda import driver as driver_module
+from selfocc_core.cuda.cuda_python_driver import CudaPythonDriver
 from selfocc_core.engine.calibration import ActivationObserver
-from selfocc_core.engine.compiler import CompilerOptions
 from selfocc_core.engine.rtx_check import activation_bytes
 from selfocc_core.engine.scales import Scales
-from selfocc_core.engine.tensorrt_compiler import TensorRtCompiler, _check_version
+from selfocc_core.engine.tensorrt_compiler import (
+    TensorRtCompiler,
+    _check_version,
+    device_environment,
+)
+from selfocc_core.engine.tensorrt_log import collecting_logger, reason_from
 from selfocc_core.errors import SelfOccError
+from selfocc_core.plugin import nvrtc
+from selfocc_core.plugin.last_error import keeping_error, take_last_error
 from selfocc_core.shipped_model import shipped_model
 
 pytestmark = pytest.mark.deployment
@@ -26,9 +40,8 @@ STOCK = 'MultiscaleDeformableAttnPlugin_TRT'
 ACTIVATION_BUDGET_BYTES = 640 * 2**20
 
 
-def compile_with(trt, timing_cache=b'', progress=lambda *_: None, **options):
-    compiler = TensorRtCompiler(trt, ORIN)
-    return compiler.compile(b'graph', CompilerOptions(**options), timing_cache, progress)
+def compile_with(trt, timing_cache=b'', progress=lambda *_: None):
+    return TensorRtCompiler(trt, ORIN).compile(b'graph', timing_cache, progress)
 
 
 @pytest.mark.parametrize(('version', 'flags'), [('10.3.0', 0b11), ('11.4.0', 0b10)])
@@ -39,14 +52,77 @@ def test_networks_are_strongly_typed_on_every_version(version, flags):
     assert (compiled.engine, compiled.timing_cache) == (b'engine', b'new timings')
 
 
-def test_options_reach_the_builder():
+def test_memory_is_bounded_and_single_precision_is_not_rounded():
     trt = FakeTensorRt()
-    compile_with(trt, workspace_mib=3)
-    assert trt.config.pools == {'workspace': 3 * 2**20}
+    compile_with(trt)
+    assert trt.config.pools == {'workspace': 2**30}
     assert trt.config.cleared == ['tf32']
-    trt = FakeTensorRt()
-    compile_with(trt, tf32=True)
-    assert trt.config.cleared == []
+
+
+def test_what_only_helps_to_debug_tensorrt_is_heard_by_nobody():
+    heard = []
+    compiler = TensorRtCompiler(FakeTensorRt(), ORIN, hear=heard.append)
+    compiler.compile(b'graph', b'', lambda *_: None)
+    assert heard == ['Total Activation Memory: 12 bytes']
+    assert not [kept for kept in vars(compiler).values() if isinstance(kept, list) and kept]
+
+
+def test_of_endless_errors_the_first_and_the_newest_are_kept():
+    errors = []
+    logger = collecting_logger(FakeTensorRt(), errors)
+    for number in range(1000):
+        logger.log(1, f'error {number} ' + 'x' * 9000)
+    assert len(errors) == 20
+    assert [errors[0][:8], errors[-1][:9]] == ['error 0 ', 'error 999']
+    assert len(errors[-1]) == 400
+    assert reason_from(errors) == f'{errors[0]}; {errors[-1]}'
+
+
+def configure_without_compiler():
+    """A method of a plugin, as the plugins' are, that raises what the bindings swallow."""
+    raise SelfOccError('no CUDA compiler for sm_87 (found: none): install it')
+
+
+def test_why_a_plugin_refused_is_told():
+    trt = FakeTensorRt(plugin=keeping_error(configure_without_compiler))
+    with pytest.raises(SelfOccError) as told:
+        compile_with(trt)
+    assert str(told.value) == (
+        'TensorRT cannot build it: no CUDA compiler for sm_87 (found: none): install it; '
+        'a plugin failed'
+    )
+    with pytest.raises(SelfOccError, match=r'cannot build it: no implementation for node$'):
+        compile_with(FakeTensorRt(builds=False))
+
+
+def test_an_earlier_error_of_a_plugin_is_not_blamed_for_a_later_build():
+    with pytest.raises(SelfOccError, match='no CUDA compiler'):
+        keeping_error(configure_without_compiler)()
+    with pytest.raises(SelfOccError, match=r'cannot build it: no implementation for node$'):
+        compile_with(FakeTensorRt(builds=False))
+    assert take_last_error() is None
+
+
+def environment_of(monkeypatch, creators=(), compilers=()):
+    monkeypatch.setattr(driver_module, 'open_driver', lambda: CudaPythonDriver(FakeCuda()))
+    monkeypatch.setattr(nvrtc, 'find_compilers', lambda: iter(compilers))
+    return device_environment(FakeTensorRt(creators=creators))
+
+
+def compiler_of_version(version):
+    return SimpleNamespace(
+        version=version, major=int(version.split('.')[0]), supports=lambda arch: arch == 'sm_87'
+    )
+
+
+def test_an_engine_depends_on_what_decides_which_modes_are_possible(monkeypatch):
+    """A lesser engine, built where a compiler or a plugin lacked, must not stay for ever."""
+    bare = environment_of(monkeypatch)
+    assert (bare.nvrtc, bare.stock_plugin) == ('none', 'none')
+    assert environment_of(monkeypatch, ((STOCK, '2'),)) == replace(bare, stock_plugin='2')
+    old, new = compiler_of_version('12.6'), compiler_of_version('13.0')
+    assert environment_of(monkeypatch, compilers=[old]) == replace(bare, nvrtc='12.6')
+    assert environment_of(monkeypatch, compilers=[new]) == bare  # of no use under a driver of 12.6
 
 
 def test_progress_is_that_of_the_outermost_phase():

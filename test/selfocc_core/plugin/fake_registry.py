@@ -1,8 +1,13 @@
-"""As much of TensorRT's Python module as a plugin touches, and a GPU that is this processor."""
+"""As much of TensorRT's Python module as a plugin touches, and a GPU that is this processor.
+
+TensorRT calls a Python plugin through C++: :class:`Bindings` does as the real ones do. A method
+without a default must be there, and what a method raises goes to stderr and no further.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +29,74 @@ class Tensor:
     @property
     def desc(self) -> Tensor:
         return self
+
+
+# What the real bindings answer where a plugin has no such method; all others must be there.
+DEFAULTS = {'get_valid_tactics': [], 'get_workspace_size': 0, 'destroy': None}
+REFUSED = object()
+
+
+class Bindings:
+    """A plugin as TensorRT's C++ sees it."""
+
+    def __init__(self, plugin: object) -> None:
+        self.plugin = plugin
+
+    def call(self, name: str, *arguments: object) -> object:
+        """Return what a method returns, ``REFUSED`` where it raises."""
+        try:
+            method = getattr(self.plugin, name, None)
+            if method is None and name in DEFAULTS:
+                return DEFAULTS[name]
+            if method is None:
+                raise RuntimeError(f'no implementation provided for {name}()')
+            return method(*arguments)
+        except Exception as error:
+            print(f'[ERROR] Exception thrown from {name}() {error}', file=sys.stderr)
+            return REFUSED
+
+    def build(self, inputs: list[Tensor], outputs: list[Tensor]) -> object:
+        """Do what a builder does; return the fields for the engine, ``REFUSED`` if any refuses."""
+        tensors, shapes = [*inputs, *outputs], [tensor.dims for tensor in inputs]
+        return self._in_turn(
+            ('get_capability_interface', 'build'),
+            ('get_output_data_types', [tensor.type for tensor in inputs]),
+            ('get_output_shapes', shapes, [], Expressions()),
+            *(
+                ('supports_format_combination', position, tensors, len(inputs))
+                for position in range(len(tensors))
+            ),
+            ('get_valid_tactics',),
+            ('configure_plugin', inputs, outputs),
+            ('get_workspace_size', inputs, outputs),
+            ('set_tactic', 0),
+            ('clone',),
+            ('get_fields_to_serialize',),
+        )
+
+    def prepare(self, inputs: list[Tensor], outputs: list[Tensor]) -> Bindings | object:
+        """Do what making a context does; return its plugin, ``REFUSED`` if any refuses."""
+        attached = self._in_turn(
+            ('get_capability_interface', 'run'), ('clone',), ('attach_to_context', None)
+        )
+        if attached is REFUSED:
+            return REFUSED
+        context = Bindings(attached)
+        prepared = context._in_turn(('set_tactic', 0), ('on_shape_change', inputs, outputs))
+        return REFUSED if prepared is REFUSED else context
+
+    def enqueue(self, inputs, outputs, pointers: list[int], stream: int) -> bool:
+        """Run it once; return whether it did."""
+        given, taken = pointers[: len(inputs)], pointers[len(inputs) :]
+        return self.call('enqueue', inputs, outputs, given, taken, 0, stream) is not REFUSED
+
+    def _in_turn(self, *calls: tuple) -> object:
+        result: object = None
+        for name, *arguments in calls:
+            result = self.call(name, *arguments)
+            if result is REFUSED or result is False:
+                return REFUSED
+        return result
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from selfocc_core.plugin.operand_shapes import attended_shape, expected_shapes
+from selfocc_core.plugin.operand_shapes import attended_shape, expected_shapes, expected_types
 from selfocc_core.plugin.source import kernel_source
 from selfocc_core.plugin.specialization import THREADS_PER_BLOCK, Specialization
 
@@ -21,7 +21,7 @@ PADDING_BYTES = 256
 CALLS = {
     'MSDeformAttn': ('ms_deform_attn((Value*)p[0], (Point*)p[1], (Weight*)p[2], (Value*)p[3])'),
     'SurroundDeformAttn': (
-        'surround_deform_attn((Value*)p[0], (Point*)p[1], (unsigned char*)p[2], (Point*)p[3], '
+        'surround_deform_attn((Value*)p[0], (Point*)p[1], (int*)p[2], (Point*)p[3], '
         '(float*)p[4], (Value*)p[5])'
     ),
 }
@@ -36,6 +36,7 @@ FLAGS = (
 def run_on_host(kernel: Specialization, *inputs: np.ndarray) -> np.ndarray:
     """Run a kernel; memory around the inputs is not a number, so that reading it shows."""
     assert [array.shape for array in inputs] == expected_shapes(kernel)
+    assert [array.dtype for array in inputs] == expected_types(kernel)
     guarded = [padded(array) for array in inputs]
     result = padded(np.zeros(attended_shape(kernel), kernel.precision))
     pointers = (ctypes.c_void_p * (len(inputs) + 1))(

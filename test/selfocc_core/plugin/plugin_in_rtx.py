@@ -19,10 +19,10 @@ LEVELS = ((4, 5), (2, 3))
 CUBIN = bytes(range(256)) * 5
 TYPES = {
     'MSDeformAttn': ('HALF', 'FLOAT', 'FLOAT', 'HALF'),
-    'SurroundDeformAttn': ('HALF', 'FLOAT', 'BOOL', 'FLOAT', 'FLOAT', 'HALF'),
+    'SurroundDeformAttn': ('HALF', 'FLOAT', 'INT32', 'FLOAT', 'FLOAT', 'HALF'),
 }
 ONNX_TYPES = {
-    'HALF': TensorProto.FLOAT16, 'FLOAT': TensorProto.FLOAT, 'BOOL': TensorProto.BOOL,
+    'HALF': TensorProto.FLOAT16, 'FLOAT': TensorProto.FLOAT, 'INT32': TensorProto.INT32,
 }  # fmt: skip
 
 

@@ -8,14 +8,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fake_registry import Expressions, Field, HostDriver, Tensor, fake_tensorrt
+from fake_registry import REFUSED, Bindings, Expressions, Field, HostDriver, Tensor, fake_tensorrt
 from kernel_on_host import PADDING_BYTES, padded, run_on_host
 
 from selfocc_core.errors import SelfOccError
 from selfocc_core.plugin import launcher, plugin
+from selfocc_core.plugin.last_error import take_last_error
 from selfocc_core.plugin.operand_shapes import (
     attended_shape,
     expected_shapes,
@@ -36,9 +38,9 @@ KERNELS = {
 }
 TYPES = {
     'MSDeformAttn': ('half', 'float', 'float', 'half'),
-    'SurroundDeformAttn': ('half', 'float', 'bool', 'float', 'float', 'half'),
+    'SurroundDeformAttn': ('half', 'float', 'int', 'float', 'float', 'half'),
 }
-NUMPY = {'half': np.float16, 'float': np.float32, 'bool': np.bool_}
+NUMPY = {'half': np.float16, 'float': np.float32, 'int': np.int32}
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def tensors(operator: str) -> list[Tensor]:
 def inputs_of(operator: str) -> list[np.ndarray]:
     rng = np.random.default_rng(3)
     return [
-        rng.uniform(0, 1, tensor.dims).round(0 if tensor.type == 'bool' else 6)
+        rng.uniform(0, 1, tensor.dims).round(0 if tensor.type == 'int' else 6)
         .astype(NUMPY[tensor.type])
         for tensor in tensors(operator)[:-1]
     ]  # fmt: skip
@@ -113,7 +115,8 @@ def test_types_and_layouts(trt, operator):
         assert made.supports_format_combination(position, right, count)
         for wrong in (
             replace(right[position], format='chw4'),
-            replace(right[position], type='int'),
+            replace(right[position], type='bool'),  # TensorRT documents it as not supported
+            replace(right[position], type='float' if right[position].type == 'int' else 'int'),
         ):
             changed = [*right[:position], wrong, *right[position + 1 :]]
             assert not made.supports_format_combination(position, changed, count)
@@ -150,17 +153,16 @@ def test_result_shape_and_type(trt, operator):
 def test_runs_from_the_node_to_the_engine_and_out_of_it(trt, driver, operator):
     """Build, store, read the stored fields, attach, and launch: as an engine's life goes."""
     given = tensors(operator)
-    building = new_plugin(trt, operator)
-    building.configure_plugin(given[:-1], given[-1:])
-    fields = building.clone().get_fields_to_serialize()
-    running = creator(trt, operator).create_plugin('node', fields, '').attach_to_context(None)
-    loaded = len(driver.modules)
-    running.on_shape_change(given[:-1], given[-1:])
+    fields = Bindings(new_plugin(trt, operator)).build(given[:-1], given[-1:])
+    assert fields is not REFUSED
+    stored = Bindings(creator(trt, operator).create_plugin('node', fields, ''))
+    running = stored.prepare(given[:-1], given[-1:])
+    assert running is not REFUSED
     arrays = inputs_of(operator)
     buffers = [padded(array) for array in [*arrays, np.zeros(given[-1].dims, np.float16)]]
     pointers = [buffer.ctypes.data + PADDING_BYTES for buffer in buffers]
-    running.enqueue(given[:-1], given[-1:], pointers[:-1], pointers[-1:], 0, 7)
-    assert loaded == len(driver.modules) == 1
+    assert running.enqueue(given[:-1], given[-1:], pointers, 7)
+    assert len(driver.modules) == 1
     found = buffers[-1][PADDING_BYTES:-PADDING_BYTES].view(np.float16).reshape(given[-1].dims)
     np.testing.assert_array_equal(found, run_on_host(KERNELS[operator], *arrays))
     assert np.abs(found).max() > 0.01
@@ -202,6 +204,48 @@ def test_without_a_gpu_it_says_so(trt, monkeypatch):
     given = tensors('MSDeformAttn')
     with pytest.raises(SelfOccError, match='no CUDA device'):
         new_plugin(trt, 'MSDeformAttn').configure_plugin(given[:-1], given[-1:])
+
+
+def refusals():
+    """What goes wrong in each method that TensorRT calls while it builds or runs."""
+
+    def no_compiler(*_):
+        raise SelfOccError('no CUDA compiler')
+
+    return {
+        'configure_plugin': ('compile_for_device', no_compiler),
+        'on_shape_change': ('compile_for_device', no_compiler),
+        'attach_to_context': ('load_kernel', no_compiler),
+        'enqueue': ('load_kernel', lambda *_: SimpleNamespace(launch=no_compiler)),
+    }
+
+
+@pytest.mark.parametrize('method', refusals())
+def test_what_the_bindings_swallow_is_kept(trt, driver, monkeypatch, method):
+    given = tensors('MSDeformAttn')
+    made = new_plugin(trt, 'MSDeformAttn')
+    if method in {'attach_to_context', 'enqueue'}:
+        made.configure_plugin(given[:-1], given[-1:])
+    name, refuse = refusals()[method]
+    monkeypatch.setattr(plugin, name, refuse)
+    if method == 'enqueue':
+        made = made.attach_to_context(None)
+    arguments = {
+        'attach_to_context': [None],
+        'enqueue': [given[:-1], given[-1:], [0] * 3, [0], 0, 7],
+    }.get(method, [given[:-1], given[-1:]])
+    take_last_error()
+    assert Bindings(made).call(method, *arguments) is REFUSED
+    assert take_last_error() == 'no CUDA compiler'
+    assert take_last_error() is None
+
+
+def test_why_a_plugin_cannot_be_made_or_stored_is_kept(trt):
+    take_last_error()
+    assert Bindings(creator(trt, 'MSDeformAttn')).call('create_plugin', 'node', [], '') is REFUSED
+    assert 'spatial_shapes' in str(take_last_error())
+    assert Bindings(new_plugin(trt, 'MSDeformAttn')).call('get_fields_to_serialize') is REFUSED
+    assert 'build the engine again' in str(take_last_error())
 
 
 def test_a_run_without_shapes_is_refused(trt):
@@ -246,6 +290,10 @@ def test_other_types_and_ranks_are_refused():
     shapes = expected_shapes(KERNELS['MSDeformAttn'])
     with pytest.raises(SelfOccError, match='value of float16 or float32, not of int8'):
         specialization_of('MSDeformAttn', LEVELS, shapes, ['int8', 'float32', 'float32'])
+    shapes_of_fused = expected_shapes(KERNELS['SurroundDeformAttn'])
+    types = ['float16', 'float32', 'bool', 'float32', 'float32']
+    with pytest.raises(SelfOccError, match=r"'int32', .* not of .*'bool'.*build the engine again"):
+        specialization_of('SurroundDeformAttn', LEVELS, shapes_of_fused, types)
     with pytest.raises(SelfOccError, match='takes 3 inputs'):
         specialization_of('MSDeformAttn', LEVELS, shapes[:2], ['float32'] * 3)
 

@@ -46,7 +46,7 @@ def surround_inputs(kernel: Specialization, seed: int = 0) -> list[np.ndarray]:
     return [
         value.astype(kernel.precision),
         references.astype(np.float32),
-        visible,
+        visible.astype(np.int32),
         offsets.astype(np.float32),
         logits.astype(np.float32),
     ]
@@ -64,7 +64,7 @@ def surround_by_torch(kernel: Specialization, inputs: list[np.ndarray]) -> np.nd
     value, references, visible, offsets, logits = (torch.from_numpy(x)[None] for x in inputs)
     shape = (1, kernel.queries, kernel.heads, len(kernel.levels), kernel.points)
     weights = logits.softmax(-1).view(shape)
-    places = attention.Places(references, visible)
+    places = attention.Places(references, visible.bool())
     return attention._packed(value.float(), kernel.levels, places, offsets, weights)[0].numpy()
 
 
@@ -115,7 +115,7 @@ def test_a_query_that_no_camera_sees_gets_zeros():
 
 def test_a_camera_that_does_not_see_a_query_is_never_read():
     inputs = surround_inputs(SURROUND)
-    inputs[0][2], inputs[2][2] = 0.0, False
+    inputs[0][2], inputs[2][2] = 0.0, 0
     expected = run_on_host(SURROUND, *inputs)
     inputs[0][2] = np.nan
     np.testing.assert_array_equal(run_on_host(SURROUND, *inputs), expected)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from selfocc_core.errors import SelfOccError
-from selfocc_core.plugin import nvrtc
+from selfocc_core.plugin import launcher, nvrtc, source
 from selfocc_core.plugin.cubin import Resources, resources_of
-from selfocc_core.plugin.nvrtc import Compiler, compile_cubin, find_compilers
+from selfocc_core.plugin.nvrtc import Compiler, compile_cubin, compiler_for, find_compilers
 from selfocc_core.plugin.source import kernel_source
 from selfocc_core.plugin.specialization import Specialization
 
@@ -74,7 +76,7 @@ def compiler_of(compilers: list[Compiler], version: str) -> Compiler:
 def test_fits_registers_without_spilling(compilers, version, arch, name):
     kernel = KERNELS[name]
     compiler = compiler_of(compilers, version)
-    cubin = compiler.compile(kernel_source(kernel), arch).cubin
+    cubin = compiler.compile(kernel_source(kernel), arch)
     needs = resources_of(cubin, kernel.kernel)
     assert needs.stack_bytes == 0
     assert 16 <= needs.registers <= MOST_REGISTERS
@@ -87,7 +89,7 @@ def test_the_file_says_what_the_assembler_says(compilers, version, arch, blocks,
     compiler = compiler_of(compilers, version)
     kernel = KERNELS['SurroundDeformAttn-float16-full-side']
     text = kernel_source(kernel).replace('#define BLOCKS 4', f'#define BLOCKS {blocks}')
-    made = compiler.compile(text, arch, '--ptxas-options=-v')
+    made = compiler.explain(text, arch, '--ptxas-options=-v')
     used = re.search(r'Used (\d+) registers', made.log)
     frame = re.search(r'(\d+) bytes stack frame, (\d+) bytes spill stores', made.log)
     assert resources_of(made.cubin, kernel.kernel) == Resources(int(used[1]), int(frame[1]))
@@ -103,7 +105,7 @@ def test_the_file_says_what_the_assembler_says(compilers, version, arch, blocks,
 def test_values_are_loaded_several_channels_at_once(compilers, name, channels, precision, load):
     kernel = Specialization(name, precision, ((8, 8),), 1, 9, 2, channels, 1)
     source = kernel_source(kernel)
-    assembly = compiler_of(compilers, '12.').compile(source, ORIN).assembly
+    assembly = compiler_of(compilers, '12.').explain(source, ORIN).assembly
     assert len(re.findall(rf'ld\.global\.nc\.{load.replace(".u", ".[ub]")}\s', assembly)) >= 4
 
 
@@ -120,9 +122,49 @@ def test_the_oldest_compiler_that_knows_the_gpu_is_taken(compilers, monkeypatch)
     old, new = compiler_of(compilers, '12.'), compiler_of(compilers, '13.')
     monkeypatch.setattr(nvrtc, 'find_compilers', lambda: iter([old, new]))
     compile_cubin.cache_clear()
-    assert compile_cubin(TINY, ORIN) == old.compile(TINY, ORIN).cubin
-    assert compile_cubin(TINY, THOR) == new.compile(TINY, THOR).cubin
+    assert compile_cubin(TINY, ORIN) == old.compile(TINY, ORIN)
+    assert compile_cubin(TINY, THOR) == new.compile(TINY, THOR)
     compile_cubin.cache_clear()
+
+
+def test_a_compiler_newer_than_the_driver_is_passed_over(compilers, monkeypatch):
+    """The driver of JetPack 6 (12.6) refuses machine code of CUDA 13."""
+    old, new = compiler_of(compilers, '12.'), compiler_of(compilers, '13.')
+    monkeypatch.setattr(nvrtc, 'find_compilers', lambda: iter([new, old]))
+    assert compiler_for(ORIN, (12, 6)) is old
+    assert compiler_for(ORIN, (13, 0)) is new
+    compile_cubin.cache_clear()
+    assert compile_cubin(TINY, ORIN, (12, 6)) == old.compile(TINY, ORIN)
+    compile_cubin.cache_clear()
+    monkeypatch.setattr(nvrtc, 'find_compilers', lambda: iter([new]))
+    with pytest.raises(
+        SelfOccError, match=r'NVRTC 13\.\d, too new for a driver of CUDA 12.*install'
+    ):
+        compiler_for(ORIN, (12, 6))
+
+
+def test_kernels_are_compiled_for_the_driver_that_loads_them(monkeypatch):
+    info = SimpleNamespace(architecture=ORIN, driver_version=(12, 6))
+    asked = []
+    monkeypatch.setattr(launcher, '_device', lambda: SimpleNamespace(info=info))
+    monkeypatch.setattr(launcher, 'compile_cubin', lambda *given: asked.append(given) or b'')
+    launcher.compile_for_device(KERNELS['MSDeformAttn-float16-full-top'])
+    assert asked[0][1:] == (ORIN, (12, 6))
+
+
+def test_only_the_machine_code_is_fetched(compilers, monkeypatch):
+    compiler, fetched = compiler_of(compilers, '12.'), []
+    read = compiler._read
+
+    def note(program, what):
+        fetched.append(what)
+        return read(program, what)
+
+    monkeypatch.setattr(compiler, '_read', note)
+    compiler.compile(TINY, ORIN)
+    assert fetched == ['CUBIN']
+    compiler.explain(TINY, ORIN)
+    assert fetched[1:] == ['CUBIN', 'PTX', 'ProgramLog']
 
 
 @pytest.mark.parametrize('arch', ['sm_999', 'orin', ''])
@@ -146,6 +188,23 @@ def test_a_file_that_is_no_machine_code_is_refused():
     for content in (b'', b'\x7fELF\x02\x01', b'\x7fELF\x02\x01' + bytes(200)):
         with pytest.raises(SelfOccError, match='compile'):
             resources_of(content, 'double_it')
+
+
+@pytest.mark.parametrize(
+    'changed',
+    ['surround_deform_attn.cu', 'graph_modes.py', 'half_precision.py', 'specialization.py',
+     'onnx_operators.py'],
+)  # fmt: skip
+def test_another_source_of_graphs_or_kernels_makes_other_engines(monkeypatch, changed):
+    before, read_text = source.source_hash(), Path.read_text
+    monkeypatch.setattr(
+        Path,
+        'read_text',
+        lambda path, **options: read_text(path, **options) + '\n' * (path.name == changed),
+    )
+    assert source.source_hash() != before
+    monkeypatch.undo()
+    assert source.source_hash() == before
 
 
 def test_importing_the_module_loads_no_compiler():
