@@ -83,8 +83,8 @@ ASSUMPTIONS = (
     'values and results float16, all else float32; weights of MSDeformAttn float32',
     'every tensor crosses the memory bus once; that is optimistic for values, which may be larger '
     'than the L2 cache of 4 MB (gathered: what all threads ask for, whatever cache answers)',
-    'a camera-query pair that does not see each other costs the fused kernel nothing but its int32; '
-    'MSDeformAttn computes all pairs',
+    'a camera-query pair that does not see each other costs the fused kernel nothing but its '
+    'int32; MSDeformAttn computes all pairs',
     'visible pairs: anchors projected into the nuScenes-like rig of this project',
     'a sample costs 8 operations per channel (4 corners, multiply and add) and 30 per thread '
     '(place, exponential, corner shares)',
