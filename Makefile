@@ -23,8 +23,8 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-LIMITS := Trained for an hour on generated streets only: cars within 5 m of types not trained on, poles and \
-	pedestrians are often misplaced, walls are too thick, what lies beyond 12 m is uncertain. Not for driving.
+LIMITS := Trained for an hour on generated streets only: what stands within 5 m, poles and pedestrians are often \
+	misplaced, walls are too thick, what lies beyond 12 m is uncertain. Not for driving.
 # The shipped model, from nothing: many streets, each for a moment, one drive on each core at a time;
 # then training.
 DRIVES := $(foreach seed,$(shell seq 1000 1239),runs/training-drives/$(seed).mcap)
