@@ -16,7 +16,9 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,10 +29,11 @@ from torch import Tensor, nn
 from selfocc_core.backends import ModelInputs, ModelOutputs
 from selfocc_core.evaluation.depth import FARTHEST_M, NEAREST_M, project
 from selfocc_core.evaluation.machine import this_machine
-from selfocc_core.evaluation.occupancy import OccupancyTruth, Voxels
+from selfocc_core.evaluation.occupancy import GROUND_CLASSES, OccupancyTruth, Voxels
 from selfocc_core.evaluation.ray_iou import TrueHits
 from selfocc_core.model_card import ModelCard
 from selfocc_core.progress import track
+from selfocc_core.semantics import CLASS_NAMES
 from selfocc_core.voxels import VoxelGrid
 from training.benchmark.predictions import ModelPredictor
 from training.benchmark.recorded import RecordedWorld, read_world
@@ -57,6 +60,7 @@ DEPTHS = 97
 # Shares of their distance by which obstacles are moved.
 MOVES = (0.02, 0.05, 0.1)
 NEAR_M = 12.8
+BANDS_M = (0, 3, 5, 8, 12, 18, 26, 40)
 Floats = NDArray[np.float64]
 
 
@@ -209,24 +213,53 @@ def pooled_iou(
     return hits / claims
 
 
-def video_limit(preset: Preset, seeds: Sequence[int]) -> dict[str, float]:
+class Matches(NamedTuple):
+    """The best matches of the pixels of one image whose truth lies within the volume.
+
+    Attributes:
+        best_m: Depth that matches best ``[P]``.
+        true_m: True depth ``[P]``.
+        label: Class ``[P]``.
+    """
+
+    best_m: Floats
+    true_m: Floats
+    label: NDArray[np.uint8]
+
+
+def video_limit(preset: Preset, seeds: Sequence[int]) -> dict[str, Any]:
     """Score the best-matching depth of each pixel on drives with truth and motion.
 
     Returns:
-        The mean over images of each error, within the volume.
+        The mean over images of each error; and of what stands above the ground, by distance, the
+        errors over all pixels.
     """
     images = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in track(seeds, 'Video', total=len(seeds)):
             path = Path(folder) / f'{seed}.mcap'
             render_drive(DriveConfig(seed, 2.0, 352, 198, lidar=False), path)
-            images += list(_errors_of_drive(path, preset))
-    means = {name: float(np.mean([image[name] for image in images])) for name in DEPTH_METRICS}
-    return {'images': len(images), **means}
+            images += list(_matches_of_drive(path, preset))
+    errors = [image_errors(image.best_m, image.true_m) for image in images]
+    means = {name: float(np.mean([image[name] for image in errors])) for name in DEPTH_METRICS}
+    return {'images': len(images), **means, 'above_ground': above_ground_by_distance(images)}
 
 
-def _errors_of_drive(path: Path, preset: Preset) -> Iterator[dict[str, float]]:
-    """Yield the errors of the best matches in every image with truth that has sources."""
+def above_ground_by_distance(images: Sequence[Matches]) -> dict[str, dict[str, float]]:
+    """Return errors of the pixels above the ground, in bands of their true depth."""
+    best_m, true_m, label = (np.concatenate(values) for values in zip(*images, strict=True))
+    ground = [CLASS_NAMES.index(name) for name in GROUND_CLASSES]
+    bands = {}
+    for low_m, high_m in pairwise(BANDS_M):
+        chosen = ~np.isin(label, ground) & (true_m >= low_m) & (true_m < high_m)
+        if chosen.any():
+            errors = image_errors(best_m[chosen], true_m[chosen])
+            bands[f'{low_m:g}-{high_m:g} m'] = {'pixels': float(chosen.mean()), **errors}
+    return bands
+
+
+def _matches_of_drive(path: Path, preset: Preset) -> Iterator[Matches]:
+    """Yield the best matches in every image with truth that has sources."""
     grid = WorldSettings().grid
     world = read_world(path, grid)
     (clip,) = read_clips(path, preset.model.input)
@@ -239,13 +272,12 @@ def _errors_of_drive(path: Path, preset: Preset) -> Iterator[dict[str, float]]:
             view, camera = moment.truth.views[name], world.rig[name]
             points = ego_points(camera, np.where(np.isfinite(view.depth_m), view.depth_m, 0))
             scored = (view.depth_m >= NEAREST_M) & (view.depth_m <= FARTHEST_M)
-            points, true_m = points[scored], view.depth_m[scored].astype(np.float64)
-            inside = grid.indices(points)[1]
-            homogeneous = np.append(points[inside], np.ones((int(inside.sum()), 1)), 1)
+            scored &= grid.indices(points)[1]
+            homogeneous = np.append(points[scored], np.ones((int(scored.sum()), 1)), 1)
             pixels = project(homogeneous, clip.supervision_from_ego[index])
             best_m = best_depths(clip, int(frame), index, pixels, sources, preset)
             if len(best_m):
-                yield image_errors(best_m, true_m[inside])
+                yield Matches(best_m, view.depth_m[scored].astype(np.float64), view.label[scored])
 
 
 def _sources(clip: Clip, frame: int, preset: Preset) -> list[int]:

@@ -7,7 +7,7 @@ and threads configured, before it is loaded.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from selfocc_core.errors import SelfOccError
@@ -84,14 +84,14 @@ class Axis:
         """Return the axis with every cell cut into equal parts.
 
         Raises:
-            SelfOccError: The axis has an outer zone.
+            SelfOccError: The cells of the axis grow.
         """
         if parts == 1:
             return self
-        if not self.is_linear:
-            raise SelfOccError(f'only an axis of equal cells can be subdivided, not {self}')
-        return Axis(
-            self.inner_cells * parts, self.inner_m, start_m=self.start_m, symmetric=self.symmetric
+        if self.outer_cells and self.outer_growth != 'none':
+            raise SelfOccError(f'an axis whose cells grow cannot be subdivided: {self}')
+        return replace(
+            self, inner_cells=self.inner_cells * parts, outer_cells=self.outer_cells * parts
         )
 
     def index_of(self, metres: Tensor) -> Tensor:

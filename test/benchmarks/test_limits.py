@@ -3,9 +3,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from benchmarks.limits import TrueFieldBackend, misplaced, pooled_iou, true_field
+from benchmarks.limits import (
+    Matches,
+    TrueFieldBackend,
+    above_ground_by_distance,
+    misplaced,
+    pooled_iou,
+    true_field,
+)
 from selfocc_core.backends import ModelInputs
 from selfocc_core.evaluation.occupancy import OccupancyTruth
+from selfocc_core.semantics import CLASS_NAMES
 from selfocc_core.voxels import VoxelGrid
 from training.export_parity import example_inputs
 from training.presets import PRESETS
@@ -62,3 +70,15 @@ def test_misplaced_obstacles_are_scored_where_they_stand_and_where_they_should()
     assert pooled_iou([truth, truth], [post(10.2), post(15.0)], True) == 1 / 3
     near = GRID.centers()[..., 0] < 12.8
     assert pooled_iou([truth], [post(10.2) | post(15.0)], near) == 1.0
+
+
+def test_matches_above_the_ground_are_scored_by_distance():
+    road, vehicle = (CLASS_NAMES.index(name) for name in ('road', 'vehicle'))
+    label = np.array([road, vehicle, vehicle, vehicle], np.uint8)
+    image = Matches(np.array([9.0, 2.0, 6.0, 7.0]), np.array([2.0, 2.0, 6.0, 5.0]), label)
+    bands = above_ground_by_distance([image, image])
+    assert bands['0-3 m'] == {
+        'pixels': 0.25, 'abs_rel': 0, 'delta1': 1, 'median_rel': 0, 'rmse': 0,
+    }  # fmt: skip
+    assert (bands['5-8 m']['delta1'], bands['5-8 m']['pixels']) == (0.5, 0.5)
+    assert set(bands) == {'0-3 m', '5-8 m'}

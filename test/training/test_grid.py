@@ -79,11 +79,23 @@ def test_a_box_has_a_node_in_each_corner():
     assert positions[-1, -1, -1].tolist() == [1, 2, 3]
 
 
-def test_subdividing_keeps_the_old_nodes():
-    grid = NodeGrid.box((0.0, 0.0, -2.0), (1.0, 1.0, 4.4), (2, 2, 9))
+@pytest.mark.parametrize(
+    'grid',
+    [
+        NodeGrid.box((0.0, 0.0, -2.0), (1.0, 1.0, 4.4), (2, 2, 9)),
+        NodeGrid(Axis(4, 2.0, 3, 6.0), Axis(2, 1.0, 2, 5.0, symmetric=False)),
+    ],
+)
+def test_subdividing_keeps_the_old_nodes(grid):
     finer = grid.subdivided(3, 2)
-    assert finer.nodes == (4, 4, 17)
+    x, y, z = grid.nodes
+    assert finer.nodes == (3 * (x - 1) + 1, 3 * (y - 1) + 1, 2 * (z - 1) + 1)
     torch.testing.assert_close(finer.node_positions()[::3, ::3, ::2], grid.node_positions())
+
+
+def test_an_axis_whose_cells_grow_is_not_subdivided():
+    with pytest.raises(SelfOccError, match='grow'):
+        Axis(4, 2.0, 3, 6.0, outer_growth='linear').subdivided(2)
 
 
 @pytest.mark.parametrize(
