@@ -130,6 +130,11 @@ ROWS = (
         'sharpness not limited to what the bins of a ray resolve',
         ('--config.render.bin-sharpness', '0'),
     ),
+    Row(
+        'soft_rays',
+        'half of the rays see the field softer, so that what is near can appear in free space',
+        ('--config.render.soft-share', '0.5'),
+    ),
     Row('not_mirrored', 'no samples seen in a mirror', ('--config.temporal.mirrored-share', '0')),
     Row('no_lift', 'no image features at the nodes', ('--config.model.decoder.no-lift',)),
     Row(

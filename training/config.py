@@ -267,6 +267,9 @@ class RenderConfig:
     bin_sharpness: float = 0.0
     """Pixels: ``inv_s`` of a signed distance times the length of a bin is at most this; 0: it has
     no limit."""
+    soft_share: float = 0.0
+    """Pixels: share of the rays that see a signed distance softer, with an ``inv_s`` between the
+    first step's and the present one."""
     checkpoint: bool = True
     """Render camera by camera and sample again in the backward pass instead of keeping samples:
     less memory and, on a CPU, no slower."""
@@ -275,6 +278,7 @@ class RenderConfig:
         _refuse_if(self.samples < 2, 'render.samples is less than 2')
         _refuse_if(self.pixel_count < 1, 'render.pixel_count is less than 1')
         _refuse_if(self.bin_sharpness < 0, 'render.bin_sharpness is negative')
+        _refuse_if(not 0 <= self.soft_share <= 1, 'render.soft_share does not lie in 0..1')
         _refuse_if(
             not 0 < self.near_m < self.far_m, 'render.near_m does not lie between 0 and far_m'
         )

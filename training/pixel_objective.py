@@ -37,7 +37,7 @@ from training.rendering.edge_render import (
     render_edges,
 )
 from training.rendering.rays import Rays, cast_rays, jittered, log_spaced_distances
-from training.rendering.weights import resolved_sharpness
+from training.rendering.weights import resolved_sharpness, softened
 
 # Beyond the volume a pixel may lie anywhere; these multiples of the exit depth stand for it.
 _FAR_PROPOSALS = (1.15, 1.6, 2.5, 5.0)
@@ -76,14 +76,7 @@ class PixelObjective:
         anchor, weights = supervision.anchor, self.preset.losses
         cameras, pixels = self._random_pixels(anchor, count)
         rays = cast_rays(pixels, anchor.image_from_ego[cameras])
-        config = self.preset.render
-        last_m = last_distance(rays, field.grid, config.near_m, config.far_m)
-        distances = jittered(
-            log_spaced_distances(config.near_m, last_m, config.samples), self.generator
-        )
-        if config.bin_sharpness and config.weights == 'neus':
-            sharpness = resolved_sharpness(sharpness, distances, config.bin_sharpness)
-        rendering = render_edges(field, rays, distances, sharpness, config.weights)
+        rendering = self._rendered(field, rays, sharpness)
         target = target_of(self._appearance(anchor), cameras, pixels)
         sources = [
             Source(self._appearance(view), cameras, view.image_from_ego[cameras])
@@ -95,6 +88,26 @@ class PixelObjective:
         if weights.semantic:
             labels = _labels(anchor, cameras, pixels)
             yield 'semantic', weights.semantic * class_loss(rendering, labels)
+
+    def _rendered(self, field: Field, rays: Rays, sharpness: Tensor) -> EdgeRendering:
+        config = self.preset.render
+        last_m = last_distance(rays, field.grid, config.near_m, config.far_m)
+        distances = jittered(
+            log_spaced_distances(config.near_m, last_m, config.samples), self.generator
+        )
+        if config.weights == 'neus':
+            sharpness = self._sharpness_along(sharpness, distances)
+        return render_edges(field, rays, distances, sharpness, config.weights)
+
+    def _sharpness_along(self, sharpness: Tensor, distances: Tensor) -> Tensor:
+        """Return ``inv_s`` of a signed distance at the samples ``[R, S]``, or of the rays."""
+        config = self.preset.render
+        if config.soft_share:
+            draws = torch.rand(len(distances), 2, generator=self.generator)
+            sharpness = softened(sharpness, config.sharpness_start, config.soft_share, draws)
+        if config.bin_sharpness:
+            sharpness = resolved_sharpness(sharpness, distances, config.bin_sharpness)
+        return sharpness
 
     def _photometric(
         self,

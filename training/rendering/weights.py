@@ -99,6 +99,27 @@ def resolved_sharpness(sharpness: Tensor, distances: Tensor, per_bin: float) -> 
     return torch.minimum(sharpness, per_bin / torch.cat([lengths, lengths[:, -1:]], 1))
 
 
+def softened(sharpness: Tensor, softest: float, share: float, draws: Tensor) -> Tensor:
+    """Return a sharpness for each ray, softer for a share of them.
+
+    Where free space is far from any surface, a sharp field has no weight and no gradient: what
+    stands close to a camera cannot appear there any more. To soft rays it can.
+
+    Args:
+        sharpness: ``inv_s`` in 1/m.
+        softest: Those of the soft rays lie between this and ``sharpness``, evenly in the
+            logarithm.
+        share: Of the rays that are soft.
+        draws: Uniform in 0..1 ``[R, 2]``.
+
+    Returns:
+        ``[R, 1]``.
+    """
+    is_soft, step = draws[:, :1] < share, draws[:, 1:]
+    soft = sharpness * (softest / sharpness).clamp(max=1) ** step
+    return soft.where(is_soft, sharpness)
+
+
 def sdf_to_weights(sdf: Tensor, inside: Tensor, sharpness: Tensor | float) -> RayWeights:
     """Return rendering weights of the bins between neighbouring samples.
 
@@ -109,7 +130,7 @@ def sdf_to_weights(sdf: Tensor, inside: Tensor, sharpness: Tensor | float) -> Ra
     Args:
         sdf: Signed distance at the samples ``[R, S]``, in metres.
         inside: Whether the sample lies in the volume ``[R, S]``; outside is empty.
-        sharpness: ``inv_s`` in 1/m, one or one for each sample ``[R, S]``.
+        sharpness: ``inv_s`` in 1/m, one, or one for each ray ``[R, 1]`` or sample ``[R, S]``.
 
     Returns:
         Weights of ``S`` bins: the first sample, then the ``S - 1`` intervals.

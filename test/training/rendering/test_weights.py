@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +12,12 @@ from training.grid import NodeGrid
 from training.rendering.density import density_weights
 from training.rendering.derivatives import gradient_volume
 from training.rendering.sampling import sample_volume
-from training.rendering.weights import neus_weights, resolved_sharpness, sdf_to_weights
+from training.rendering.weights import (
+    neus_weights,
+    resolved_sharpness,
+    sdf_to_weights,
+    softened,
+)
 
 SAMPLES = st.lists(st.tuples(st.floats(-50, 50), st.floats(-2, 2)), min_size=1, max_size=40)
 
@@ -69,6 +76,34 @@ def test_a_surface_within_a_long_bin_has_a_gradient():
 def test_short_bins_resolve_any_sharpness():
     distances = torch.linspace(1.0, 1.1, 20)[None]
     assert (resolved_sharpness(torch.tensor(40.0), distances, per_bin=6.0) == 40).all()
+
+
+def test_a_share_of_the_rays_is_soft():
+    draws = torch.rand(4000, 2, generator=torch.Generator().manual_seed(0))
+    of_rays = softened(torch.tensor([40.0]), 3.0, 0.25, draws)
+    assert of_rays.shape == (4000, 1)
+    assert of_rays.min() >= 3
+    assert of_rays.max() <= 40
+    soft = of_rays[of_rays < 40]
+    assert abs(len(soft) / 4000 - 0.25) < 0.03
+    assert abs(float(soft.log().mean()) - math.log(math.sqrt(3 * 40))) < 0.1
+
+
+def test_no_ray_is_sharper_than_the_others():
+    draws = torch.rand(50, 2)
+    assert (softened(torch.tensor([2.0]), 3.0, 1.0, draws) == 2).all()
+
+
+def test_what_a_sharp_ray_cannot_feel_a_soft_one_can():
+    def pull(sharpness: float) -> float:
+        """How a bin's weight in the middle of free space depends on the distance there."""
+        sdf = torch.full((1, 9), 1.0, requires_grad=True)
+        weights = sdf_to_weights(sdf, torch.ones(1, 9), sharpness).weights
+        (gradient,) = torch.autograd.grad(weights[0, 4], sdf)
+        return float(gradient.abs().max())
+
+    assert pull(40.0) < 1e-12
+    assert pull(3.0) > 1e-2
 
 
 def test_the_original_lets_a_little_more_light_pass():
