@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from selfocc_core.backends import ModelInputs, ModelOutputs
 from selfocc_core.cuda.driver import CudaDriver, HostBuffer
+from selfocc_core.cuda.ledger import give_back_all
 from selfocc_core.engine.tensorrt_log import collecting_logger, reason_from
 from selfocc_core.errors import SelfOccError
 from selfocc_core.plugin.last_error import take_last_error
@@ -101,7 +102,7 @@ class EngineSession:
                 self._open(trt)
             except BaseException:
                 with suppress(SelfOccError):  # it would hide why the engine cannot be opened
-                    _release(self._taken())
+                    give_back_all(self._taken())
                 raise
 
     @property
@@ -141,7 +142,7 @@ class EngineSession:
         with self._lock:
             releases = self._taken()
             with self._driver.current():
-                _release(releases)
+                give_back_all(releases)
 
     def _open(self, trt: Any) -> None:
         self._engine, self._context = _load(trt, self._path, self._errors)
@@ -297,18 +298,6 @@ class EngineSession:
         if self._stream is None:
             raise SelfOccError(f'engine {self._path} is closed')
         return self._stream
-
-
-def _release(releases: list[Callable[[], None]]) -> None:
-    """Call all of them, and raise the first error."""
-    failure: SelfOccError | None = None
-    for release in releases:
-        try:
-            release()
-        except SelfOccError as error:
-            failure = failure or error
-    if failure is not None:
-        raise failure
 
 
 def _load(trt: Any, path: Path, errors: list[str]) -> tuple[Any, Any]:

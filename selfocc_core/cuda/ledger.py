@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from selfocc_core.errors import SelfOccError
 
@@ -38,12 +38,25 @@ class Ledger:
         Raises:
             SelfOccError: CUDA refused one of them; the others were given back all the same.
         """
-        failure: SelfOccError | None = None
+        give_back_all(self._newest_first())
+
+    def _newest_first(self) -> Iterator[Callable[[], object]]:
         while self._open:
             _, release = self._open.popitem()
-            try:
-                release()
-            except SelfOccError as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
+            yield release
+
+
+def give_back_all(releases: Iterable[Callable[[], object]]) -> None:
+    """Call what gives resources back, one after the other.
+
+    Raises:
+        SelfOccError: The first error; the others were called all the same.
+    """
+    failure: SelfOccError | None = None
+    for release in releases:
+        try:
+            release()
+        except SelfOccError as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
