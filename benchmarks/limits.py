@@ -37,7 +37,14 @@ from selfocc_core.semantics import CLASS_NAMES
 from selfocc_core.voxels import VoxelGrid
 from training.benchmark.predictions import ModelPredictor
 from training.benchmark.recorded import RecordedWorld, read_world
-from training.benchmark.scores import DEPTH_METRICS, Scores, WorldScores, image_errors, mean_over
+from training.benchmark.scores import (
+    DEPTH_METRICS,
+    NEAR_M,
+    Scores,
+    WorldScores,
+    image_errors,
+    mean_over,
+)
 from training.benchmark.splits import parse_seeds
 from training.benchmark.views import ego_points
 from training.benchmark.worlds import WorldSettings, cached_drive
@@ -59,7 +66,7 @@ from training.rendering.rays import cast_rays, log_spaced_distances
 DEPTHS = 97
 # Shares of their distance by which obstacles are moved.
 MOVES = (0.02, 0.05, 0.1)
-NEAR_M = 12.8
+# Edges of the bands of true depth that matches are scored in.
 BANDS_M = (0, 3, 5, 8, 12, 18, 26, 40)
 Floats = NDArray[np.float64]
 
