@@ -13,6 +13,8 @@ ROS_WHEELS = {
     'sensor-msgs': '5.3.6',
     'nav-msgs': '5.3.6',
     'diagnostic-msgs': '5.3.6',
+    'std-srvs': '5.3.6',
+    'visualization-msgs': '5.3.6',
 }
 SYNTH = ['embreex>=4.4; platform_machine == "x86_64"', 'numba>=0.60']
 
@@ -103,6 +105,7 @@ setup(
             'benchmark = training.benchmark.command:Benchmark',
             'demo = selfocc_ros.demo:Demo',
             'device-check = selfocc_core.device_check.command:DeviceCheck',
+            'doctor = selfocc_ros.doctor.command:Doctor',
             'export = training.export:Export',
             'import-checkpoint = training.import_checkpoint:ImportCheckpoint',
             'pseudo-labels = training.data.pseudo_labels:PseudoLabels',

@@ -223,31 +223,64 @@ _DISTORTION_MODELS: dict[str, DistortionModel] = {
 }
 
 
-def camera_from_info(name: str, message: Any, ego_from_camera: Transform) -> Camera:
-    """Return the camera that a ``sensor_msgs/CameraInfo`` describes (raw images: K and D).
+def camera_from_info(
+    name: str, message: Any, ego_from_camera: Transform, *, rectified: bool = False
+) -> Camera:
+    """Return the camera that a ``sensor_msgs/CameraInfo`` describes.
 
-    Works on messages of ``rosbags`` and of ``rclpy`` alike.
+    Works on messages of ``rosbags`` and of ``rclpy`` alike. Region of interest and binning are
+    taken into account: the result is the camera of the images that arrive.
+
+    Args:
+        name: Name of the camera in the rig.
+        message: Its calibration.
+        ego_from_camera: Extrinsics ``[4, 4]``.
+        rectified: The images are rectified (``image_rect``): take P instead of K and D.
 
     Raises:
         SelfOccError: The camera is not calibrated, or its lens model is not supported.
     """
+    model, coefficients = ('none', ()) if rectified else _lens(name, message)
+    matrix = np.asarray(message.p, np.float64).reshape(3, 4)[:, :3] if rectified else message.k
+    camera = Camera(
+        name=name,
+        frame_id=message.header.frame_id,
+        width=int(message.width),
+        height=int(message.height),
+        image_from_camera=np.array(matrix, np.float64).reshape(3, 3),
+        ego_from_camera=ego_from_camera,
+        distortion_model=model,
+        distortion=coefficients,
+    )
+    return _binned(_region_of_interest(camera, message.roi), message)
+
+
+def _lens(name: str, message: Any) -> tuple[DistortionModel, tuple[float, ...]]:
     if message.distortion_model not in _DISTORTION_MODELS:
         raise SelfOccError(
             f'camera "{name}" has distortion model "{message.distortion_model}": supported are '
             'plumb_bob, rational_polynomial and equidistant'
         )
     distortion = tuple(float(value) for value in message.d)
-    distorted = any(distortion)
-    return Camera(
-        name=name,
-        frame_id=message.header.frame_id,
-        width=int(message.width),
-        height=int(message.height),
-        image_from_camera=np.asarray(message.k, np.float64).reshape(3, 3),
-        ego_from_camera=ego_from_camera,
-        distortion_model=_DISTORTION_MODELS[message.distortion_model] if distorted else 'none',
-        distortion=distortion if distorted else (),
-    )
+    if not any(distortion):
+        return 'none', ()
+    return _DISTORTION_MODELS[message.distortion_model], distortion
+
+
+def _region_of_interest(camera: Camera, roi: Any) -> Camera:
+    """Return the camera of the region; a region without size is the full image."""
+    if roi.width == 0 or roi.height == 0:
+        return camera
+    left, top = int(roi.x_offset), int(roi.y_offset)
+    return camera.cropped_to(left, top, int(roi.width), int(roi.height))
+
+
+def _binned(camera: Camera, message: Any) -> Camera:
+    """Return the camera whose pixels are so many of the sensor's; 0 and 1 mean no binning."""
+    binning_x, binning_y = max(1, int(message.binning_x)), max(1, int(message.binning_y))
+    if binning_x == binning_y == 1:
+        return camera
+    return camera.scaled_to(max(1, camera.width // binning_x), max(1, camera.height // binning_y))
 
 
 def _pose_parts(parent_from_child: Transform) -> tuple[list[float], list[float]]:

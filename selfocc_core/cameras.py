@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,6 +83,31 @@ class Camera:
     def image_from_ego(self) -> NDArray[np.float64]:
         """Projection ``[3, 4]`` from ego metres to homogeneous pixels (undistorted)."""
         return self.image_from_camera @ invert(self.ego_from_camera)[:3]
+
+    def scaled_to(self, width: int, height: int) -> Camera:
+        """Return the camera for its images resized to ``width`` x ``height`` pixels."""
+        scale_x, scale_y = width / self.width, height / self.height
+        k = self.image_from_camera.copy()
+        k[0, :2] *= scale_x
+        k[1, 1] *= scale_y
+        k[0, 2] = (k[0, 2] + 0.5) * scale_x - 0.5  # pixel centres are at integers
+        k[1, 2] = (k[1, 2] + 0.5) * scale_y - 0.5
+        return replace(self, width=width, height=height, image_from_camera=k)
+
+    def cropped_to(self, left: int, top: int, width: int, height: int) -> Camera:
+        """Return the camera for a region of its images.
+
+        Raises:
+            SelfOccError: The region is not within the image.
+        """
+        if min(left, top) < 0 or left + width > self.width or top + height > self.height:
+            raise SelfOccError(
+                f'camera "{self.name}" says it sends {width}x{height} pixels from ({left}, {top}) '
+                f'of a {self.width}x{self.height} image: correct the roi of its camera_info'
+            )
+        k = self.image_from_camera.copy()
+        k[:2, 2] -= left, top
+        return replace(self, width=width, height=height, image_from_camera=k)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from selfocc_core.backends import Backend, ModelInputs
 from selfocc_core.cameras import Rig
 from selfocc_core.depth import DepthImage, depth_image
 from selfocc_core.errors import SelfOccError
-from selfocc_core.frames import FrameSet
+from selfocc_core.frames import FrameSet, Image
 from selfocc_core.preprocess import Preprocessor
 from selfocc_core.transforms import Trajectory, invert
 from selfocc_core.voxels import VoxelGrid, VoxelState
@@ -48,17 +48,20 @@ class OccupancyPipeline:
     Args:
         backend: The runtime with the model.
         rig: The vehicle's cameras; at most as many as the model takes.
+        slots: The camera of each of the network's inputs, which it tells apart; some may not be
+            in the rig, such as those not calibrated yet. ``None``: the rig's own order.
 
     Raises:
         SelfOccError: The rig does not fit the model.
     """
 
-    def __init__(self, backend: Backend, rig: Rig) -> None:
+    def __init__(self, backend: Backend, rig: Rig, slots: Sequence[str] | None = None) -> None:
         card = backend.card
-        if len(rig) > card.input.cameras:
+        self._slot = {name: index for index, name in enumerate(slots or rig.names)}
+        if len(self._slot) > card.input.cameras:
             raise SelfOccError(
-                f'the rig has {len(rig)} cameras, model {card.name} takes {card.input.cameras}: '
-                'remove cameras from the rig file or train a model for them'
+                f'the rig has {len(self._slot)} cameras, model {card.name} takes '
+                f'{card.input.cameras}: remove cameras from the rig file or train a model for them'
             )
         if card.rig_hash is not None and card.rig_hash != rig.content_hash:
             raise SelfOccError(
@@ -76,51 +79,60 @@ class OccupancyPipeline:
         """Return the occupancy around the vehicle at the reference stamp.
 
         Args:
-            frame_set: Images of one moment; cameras may be missing.
+            frame_set: Images of one moment as the cameras delivered them; some may be missing.
             odometry: The vehicle's motion, to compensate for the cameras' different stamps;
                 without it the vehicle is taken to stand still for those milliseconds.
         """
-        images = self._preprocess(frame_set)
-        image_from_ego = self._project(frame_set, odometry)
-        present = self._present(frame_set)
-        outputs = self.backend.infer(ModelInputs(images, image_from_ego, present))
+        inputs = {
+            name: replace(frame, image=self.prepare(name, frame.image))
+            for name, frame in frame_set.frames.items()
+            if name in self.preprocessors
+        }
+        return self.process_inputs(FrameSet(frame_set.stamp_ns, inputs), odometry)
+
+    def prepare(self, camera: str, image: Image) -> Image:
+        """Return the network input ``[height, width, 3]`` of a camera's RGB image."""
+        return self.preprocessors[camera](image)
+
+    def process_inputs(
+        self, inputs: FrameSet, odometry: Trajectory | None = None
+    ) -> OccupancyResult:
+        """Return the occupancy of images that are prepared already."""
+        present = self._present(inputs)
+        outputs = self.backend.infer(
+            ModelInputs(self._stack(inputs), self._project(inputs, odometry), present)
+        )
         visible = np.asarray(self._seen_by[present].any(0))
-        states = classify(outputs.sdf, visible, self.card.threshold)
-        depths = self._depths(outputs.depth, frame_set)
         return OccupancyResult(
-            frame_set.stamp_ns,
+            inputs.stamp_ns,
             self.grid,
-            states,
+            classify(outputs.sdf, visible, self.card.threshold),
             outputs.sdf,
-            depths,
+            self._depths(outputs.depth, inputs),
             outputs.semantics,
             self.card.classes,
         )
 
-    def _preprocess(self, frame_set: FrameSet) -> NDArray[np.uint8]:
+    def _stack(self, inputs: FrameSet) -> NDArray[np.uint8]:
         spec = self.card.input
         images = np.zeros((spec.cameras, spec.height, spec.width, 3), np.uint8)
-        for slot, name in enumerate(self.rig.names):
-            if name in frame_set.frames:
-                images[slot] = self.preprocessors[name](frame_set.frames[name].image)
+        for name, frame in inputs.frames.items():
+            images[self._slot[name]] = frame.image
         return images
 
     def _project(self, frame_set: FrameSet, odometry: Trajectory | None) -> NDArray[np.float32]:
         """Projections ``[N, 3, 4]`` from the ego frame at the reference stamp to each image."""
         image_from_ego = np.zeros((self.card.input.cameras, 3, 4), np.float32)
         image_from_ego[:, :, :3] = np.eye(3)  # an absent camera still needs one to invert
-        for slot, name in enumerate(self.rig.names):
-            if name in frame_set.frames:
-                shutter_from_reference = ego_motion(
-                    odometry, frame_set.stamp_ns, frame_set.frames[name].stamp_ns
-                )
-                projection = self.preprocessors[name].input_from_ego @ shutter_from_reference
-                image_from_ego[slot] = projection
+        for name, frame in frame_set.frames.items():
+            shutter_from_reference = ego_motion(odometry, frame_set.stamp_ns, frame.stamp_ns)
+            projection = self.preprocessors[name].input_from_ego @ shutter_from_reference
+            image_from_ego[self._slot[name]] = projection
         return image_from_ego
 
     def _present(self, frame_set: FrameSet) -> NDArray[np.bool_]:
         present = np.zeros(self.card.input.cameras, bool)
-        present[: len(self.rig)] = [name in frame_set.frames for name in self.rig.names]
+        present[[self._slot[name] for name in frame_set.frames]] = True
         return present
 
     def _voxels_seen_by_each_camera(self) -> NDArray[np.bool_]:
@@ -131,15 +143,15 @@ class OccupancyPipeline:
         """
         size = (self.card.input.height, self.card.input.width)
         seen_by = np.zeros((self.card.input.cameras, *self.grid.shape), bool)
-        for slot, name in enumerate(self.rig.names):
-            projection = self.preprocessors[name].input_from_ego
-            seen_by[slot] = self.grid.visible_from(projection[None], size)
+        for name, preprocessor in self.preprocessors.items():
+            projection = preprocessor.input_from_ego
+            seen_by[self._slot[name]] = self.grid.visible_from(projection[None], size)
         return seen_by
 
     def _depths(self, depth_m: NDArray[np.float32], frame_set: FrameSet) -> dict[str, DepthImage]:
         return {
-            name: depth_image(depth_m[slot], self.card.depth, self.preprocessors[name])
-            for slot, name in enumerate(self.rig.names)
+            name: depth_image(depth_m[self._slot[name]], self.card.depth, self.preprocessors[name])
+            for name in self.rig.names
             if name in frame_set.frames
         }
 

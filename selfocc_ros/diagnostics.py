@@ -1,44 +1,65 @@
-"""The node's state as ``diagnostic_msgs`` (REP-107): one status for each camera and stage."""
+"""The node's state as ``diagnostic_msgs`` (REP-107): the whole, each camera, each stage."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from selfocc_ros.statistics import CameraCounters, NodeStatistics
+from selfocc_core.health import Health, Level
+from selfocc_ros.statistics import NOBODY_LISTENS, CameraCounters, NodeStatistics
 
-_SILENT_AFTER_S = 1.0
+_LEVELS = {
+    Level.OK: DiagnosticStatus.OK,
+    Level.WARN: DiagnosticStatus.WARN,
+    Level.ERROR: DiagnosticStatus.ERROR,
+}
+_AHEAD_S = 0.5
 
 
-def diagnostic_array(
-    node: str,
-    stamp: Any,
-    statistics: NodeStatistics,
-    synchronizer_dropped: Mapping[str, int],
-    inference: Mapping[str, str],
-    active: bool,
-) -> DiagnosticArray:
+@dataclass(frozen=True)
+class Account:
+    """What the diagnostics tell of.
+
+    Attributes:
+        statistics: The counts.
+        health: The state of the cameras.
+        synchronizer_dropped: Of each camera, images that got into no frame set, by reason.
+        waiting: Of each camera, images on their way to a frame set.
+        synchronizer: Further key-values of the synchroniser.
+        calibration: What is wrong with the calibration of cameras.
+        inference: Backend and model.
+        active: Whether images are expected.
+    """
+
+    statistics: NodeStatistics
+    health: Health
+    synchronizer_dropped: Mapping[str, Mapping[str, int]]
+    waiting: Mapping[str, int]
+    synchronizer: Mapping[str, object]
+    calibration: Mapping[str, str]
+    inference: Mapping[str, str]
+    active: bool
+
+
+def diagnostic_array(node: str, stamp: Any, account: Account) -> DiagnosticArray:
     """Return the state of the node.
 
     Args:
         node: Name of the node, first part of each status name.
         stamp: ``builtin_interfaces/Time`` of now.
-        statistics: The counts.
-        synchronizer_dropped: Images that got into no frame set, by reason.
-        inference: Backend and model.
-        active: Whether images are expected.
+        account: What there is to tell.
     """
-    statistics = statistics.snapshot()  # the inference thread counts on meanwhile
-    statuses = [
-        _camera_status(f'{node}: camera {name}', counters, statistics.clock_s(), active)
-        for name, counters in statistics.cameras.items()
+    statuses = [_occupancy_status(f'{node}: occupancy', account)]
+    statuses += [
+        _camera_status(f'{node}: camera {name}', name, counters, account)
+        for name, counters in account.statistics.cameras.items()
     ]
-    statuses.append(
-        _synchronizer_status(f'{node}: synchronizer', statistics, synchronizer_dropped)
-    )
-    statuses.append(_inference_status(f'{node}: inference', statistics, inference, active))
+    statuses.append(_synchronizer_status(f'{node}: synchronizer', account))
+    statuses.append(_inference_status(f'{node}: inference', account))
     array = DiagnosticArray(status=statuses)
     array.header.stamp = stamp
     return array
@@ -52,45 +73,74 @@ def values_of(array: Any, suffix: str) -> dict[str, str]:
     return {}
 
 
+def _occupancy_status(name: str, account: Account) -> DiagnosticStatus:
+    statistics, health = account.statistics, account.health
+    published_s = statistics.published_at_s
+    values = {
+        'published': statistics.published,
+        'age_s': 'none' if published_s is None else f'{statistics.clock_s() - published_s:.3f}',
+        'mask': statistics.mask,
+        'cameras_missing': ', '.join(health.problems),
+    }
+    if not account.active:
+        return _status(DiagnosticStatus.OK, name, 'not active', values)
+    return _status(_LEVELS[health.level], name, health.sentence, values)
+
+
 def _camera_status(
-    name: str, counters: CameraCounters, now_s: float, active: bool
+    name: str, camera: str, counters: CameraCounters, account: Account
 ) -> DiagnosticStatus:
-    age_s = counters.age_s(now_s)
-    if active and age_s is None:
-        level, text = DiagnosticStatus.WARN, 'no image yet: check the topic name and its driver'
-    elif active and age_s is not None and age_s > _SILENT_AFTER_S:
-        level, text = DiagnosticStatus.WARN, f'no image for {age_s:.1f} s'
-    elif counters.dropped:
-        level, text = DiagnosticStatus.WARN, 'some images cannot be used'
-    else:
-        level, text = DiagnosticStatus.OK, 'receiving' if active else 'not active'
+    statistics = account.statistics
+    age_s, offset_s = counters.age_s(statistics.clock_s()), counters.clock_offset_s
+    dropped = counters.dropped + Counter(account.synchronizer_dropped.get(camera, {}))
     values = {
         'received': counters.received,
+        'used': counters.used,
+        'waiting': counters.in_sets + account.waiting.get(camera, 0),
         'rate_hz': f'{counters.rate_hz():.2f}',
         'age_s': 'none' if age_s is None else f'{age_s:.3f}',
-        **{f'dropped: {reason}': count for reason, count in counters.dropped.items()},
+        'clock_offset_s': 'none' if offset_s is None else f'{offset_s:.3f}',
+        **{f'dropped: {reason}': count for reason, count in sorted(dropped.items())},
     }
+    if camera in account.calibration:
+        values['calibration'] = account.calibration[camera]
+    level, text = _camera_state(camera, counters, offset_s, account)
     return _status(level, name, text, values)
 
 
-def _synchronizer_status(
-    name: str, statistics: NodeStatistics, dropped: Mapping[str, int]
-) -> DiagnosticStatus:
+def _camera_state(
+    camera: str, counters: CameraCounters, offset_s: float | None, account: Account
+) -> tuple[bytes, str]:
+    if not account.active:
+        return DiagnosticStatus.OK, 'not active'
+    if camera in account.health.problems:
+        return DiagnosticStatus.WARN, account.health.problems[camera]
+    if camera in account.calibration:
+        return DiagnosticStatus.WARN, account.calibration[camera]
+    if counters.received == 0:
+        return DiagnosticStatus.WARN, 'no image yet: check the topic name and its driver'
+    if offset_s is not None and offset_s < -_AHEAD_S:
+        text = f"its stamps are {-offset_s:.1f} s ahead of this computer's clock"
+        return DiagnosticStatus.WARN, f'{text}: synchronise the clocks'
+    return DiagnosticStatus.OK, 'receiving'
+
+
+def _synchronizer_status(name: str, account: Account) -> DiagnosticStatus:
+    statistics = account.statistics
     values = {
         'frame_sets': statistics.formed,
         'frame_sets_incomplete': statistics.incomplete,
-        **{f'images dropped: {reason}': count for reason, count in sorted(dropped.items())},
+        **account.synchronizer,
     }
-    if statistics.incomplete:
-        return _status(DiagnosticStatus.WARN, name, 'frame sets lack cameras', values)
-    return _status(DiagnosticStatus.OK, name, 'frame sets are complete', values)
+    return _status(
+        DiagnosticStatus.OK, name, 'running' if account.active else 'not active', values
+    )
 
 
-def _inference_status(
-    name: str, statistics: NodeStatistics, inference: Mapping[str, str], active: bool
-) -> DiagnosticStatus:
+def _inference_status(name: str, account: Account) -> DiagnosticStatus:
+    statistics = account.statistics
     values: dict[str, object] = {
-        **inference,
+        **account.inference,
         'frame_sets': statistics.formed,
         'published': statistics.published,
         'in_progress': statistics.in_progress,
@@ -99,10 +149,11 @@ def _inference_status(
     }
     for stage, (p50_ms, p95_ms) in statistics.stages_ms().items():
         values |= {f'{stage}_ms_p50': f'{p50_ms:.2f}', f'{stage}_ms_p95': f'{p95_ms:.2f}'}
-    if statistics.lost:
-        reasons = ', '.join(sorted(statistics.lost))
+    reasons = ', '.join(sorted(statistics.lost.keys() - {NOBODY_LISTENS}))
+    if reasons:
         return _status(DiagnosticStatus.WARN, name, f'frame sets were lost: {reasons}', values)
-    return _status(DiagnosticStatus.OK, name, 'running' if active else 'not active', values)
+    running = 'running' if account.active else 'not active'
+    return _status(DiagnosticStatus.OK, name, running, values)
 
 
 def _status(

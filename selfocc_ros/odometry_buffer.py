@@ -11,6 +11,7 @@ from selfocc_core.errors import SelfOccError
 from selfocc_core.transforms import Trajectory, Transform
 
 _CAPACITY = 512
+_CLOCK_JUMP_NS = 1_000_000_000
 _LATEST_GAP_NS = 20_000_000  # one period of 50 Hz odometry
 
 
@@ -21,11 +22,15 @@ class OdometryBuffer:
         self._poses: deque[tuple[int, Transform]] = deque(maxlen=_CAPACITY)
 
     def add(self, stamp_ns: int, world_from_ego: Transform) -> None:
-        """Take a pose; a stamp before the newest means that the clock was set back."""
-        if self._poses and stamp_ns < self._poses[-1][0]:
+        """Take a pose; one that is late is left out, one far back means that the clock was set."""
+        if self._poses and stamp_ns < self._poses[-1][0] - _CLOCK_JUMP_NS:
             self._poses.clear()
         if not self._poses or stamp_ns > self._poses[-1][0]:
             self._poses.append((stamp_ns, world_from_ego))
+
+    def clear(self) -> None:
+        """Forget all poses."""
+        self._poses.clear()
 
     def covering(self, stamps_ns: Iterable[int]) -> Trajectory | None:
         """Return the motion, if the poses reach all stamps up to one period of odometry."""

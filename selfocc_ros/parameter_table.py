@@ -17,7 +17,7 @@ def parameter_table() -> str:
 
 def _row(parameter: Field[Any]) -> str:
     default, limits = parameter.default, parameter.metadata['limits']
-    shown = ', '.join(default) if isinstance(default, tuple) else str(default).lower()
+    shown = ', '.join(map(str, default)) if isinstance(default, tuple) else str(default).lower()
     between = f'{limits[0]:g} to {limits[1]:g}' if limits else ''
     live = ' Changes live.' if parameter.metadata['live'] else ''
     description = parameter.metadata['description']

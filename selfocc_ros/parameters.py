@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -16,7 +17,13 @@ from selfocc_core.engine.parity import DEFAULT_PRECISION, PRECISIONS, Precision
 from selfocc_core.errors import SelfOccError
 from selfocc_core.shipped_model import shipped_model
 
-_TRANSPORTS = ('raw', 'compressed')
+_CHOICES: dict[str, tuple[str, ...]] = {
+    'image_transport': ('raw', 'compressed'),
+    'motion_source': ('odometry', 'tf'),
+    'reference': ('anchor', 'first'),
+    'backend': (AUTO, *BACKENDS),
+    'engine_precision': tuple(PRECISIONS),
+}
 
 
 def _parameter(
@@ -46,14 +53,41 @@ class NodeParameters:
     image_transport: str = _parameter(
         'raw', 'raw: ~/input/<camera>/image; compressed: ~/input/<camera>/image/compressed.'
     )
+    rectified: bool = _parameter(
+        False, 'Images are rectified (image_rect): of camera_info P counts, not K and D.'
+    )
     base_frame: str = _parameter(
         'base_link', "The vehicle's frame, on the ground: frame_id of all occupancy."
     )
+    motion_source: str = _parameter(
+        'odometry',
+        'Motion between shutters: odometry: ~/input/odometry; tf: base_frame in fixed_frame.',
+    )
+    fixed_frame: str = _parameter(
+        'odom', 'With motion_source tf: a frame that moves smoothly against the world.'
+    )
+    reference: str = _parameter(
+        'anchor',
+        "Whose shutter time is a frame set's stamp: anchor: the first camera's, if it is lost "
+        "the next one's; first: that of whichever camera comes first.",
+    )
+    camera_offsets_ms: tuple[float, ...] = _parameter(
+        (0.0,), "Each camera's shutter after the anchor's by design, in ms; one value: of all."
+    )
     tolerance_ms: float = _parameter(
-        60.0, "How far a camera's stamp may be from the anchor's, in ms.", (0.0, 1000.0)
+        60.0, "How far a camera's stamp may be from the anchor's, in ms.", (0.0, 1000.0), live=True
     )
     timeout_ms: float = _parameter(
-        100.0, 'How long a frame set waits for late cameras, in ms.', (0.0, 10000.0)
+        100.0, 'How long a frame set waits for late cameras, in ms.', (0.0, 10000.0), live=True
+    )
+    max_clock_skew_ms: float = _parameter(
+        500.0, "Stamps further from the other cameras' clocks are refused, in ms.", (1.0, 60000.0)
+    )
+    silent_after_ms: float = _parameter(
+        500.0, 'A camera that sends nothing for so long counts as lost, in ms.', (10.0, 60000.0)
+    )
+    frozen_after: int = _parameter(
+        5, 'So many equal images in a row make a camera count as frozen; 0: never.', (0, 1000)
     )
     minimum_cameras: int = _parameter(
         1, 'Frame sets with fewer usable images are dropped.', (1, 64)
@@ -66,6 +100,15 @@ class NodeParameters:
     )
     publish_depth: bool = _parameter(
         True, 'Whether ~/<camera>/depth is published (to those who listen).', live=True
+    )
+    marker_limit: int = _parameter(
+        0,
+        'Voxels in ~/debug/markers at most; 0: no markers. For debugging.',
+        (0, 100000),
+        live=True,
+    )
+    save_folder: str = _parameter(
+        '', 'Where ~/save_grid writes; empty: selfocc_grids in ROS_HOME or ~/.ros.', live=True
     )
     backend: str = _parameter(
         AUTO,
@@ -86,20 +129,37 @@ class NodeParameters:
     def __post_init__(self) -> None:
         if not self.cameras or len(set(self.cameras)) != len(self.cameras):
             raise SelfOccError('parameter cameras must list each camera once, at least one')
-        if self.image_transport not in _TRANSPORTS:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SelfOccError(
+                    f'parameter {name} is "{getattr(self, name)}": give {_listed(choices)}'
+                )
+        if len(self.camera_offsets_ms) not in {1, len(self.cameras)}:
             raise SelfOccError(
-                f'parameter image_transport is "{self.image_transport}": give raw or compressed'
+                f'parameter camera_offsets_ms has {len(self.camera_offsets_ms)} values: give one '
+                'for each of cameras, or one for all'
             )
-        if self.backend not in {AUTO, *BACKENDS}:
-            names = ', '.join((AUTO, *BACKENDS))
-            raise SelfOccError(f'parameter backend is "{self.backend}": give one of {names}')
-        if self.engine_precision not in PRECISIONS:
-            names = ', '.join(PRECISIONS)
+        if self.minimum_cameras > len(self.cameras):
             raise SelfOccError(
-                f'parameter engine_precision is "{self.engine_precision}": give one of {names}'
+                f'parameter minimum_cameras is {self.minimum_cameras}, but there are '
+                f'{len(self.cameras)} cameras'
             )
         if self.height_band_low_m >= self.height_band_high_m:
             raise SelfOccError('parameter height_band_low_m must be below height_band_high_m')
+
+    @property
+    def offsets_ms(self) -> dict[str, float]:
+        """How much each camera's shutter is after the anchor's by design."""
+        values = self.camera_offsets_ms
+        same = values * len(self.cameras) if len(values) == 1 else values
+        return dict(zip(self.cameras, same, strict=True))
+
+    @property
+    def save_path(self) -> Path:
+        """The folder for saved grids."""
+        if self.save_folder:
+            return Path(self.save_folder).expanduser()
+        return Path(os.environ.get('ROS_HOME', '~/.ros')).expanduser() / 'selfocc_grids'
 
     @property
     def model_path(self) -> Path:
@@ -156,6 +216,10 @@ def descriptor(parameter: Field[Any]) -> ParameterDescriptor:
             FloatingPointRange(from_value=limits[0], to_value=limits[1])
         ]
     return result
+
+
+def _listed(choices: Sequence[str]) -> str:
+    return f'{", ".join(choices[:-1])} or {choices[-1]}'
 
 
 def _ros_value(default: Any) -> Any:

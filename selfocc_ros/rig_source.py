@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
 
-from selfocc_core.bag_messages import camera_from_info, parent_from_child
+from selfocc_core.bag_messages import camera_from_info
 from selfocc_core.cameras import Camera, Rig
 from selfocc_core.errors import SelfOccError
-from selfocc_core.transform_tree import TransformTree
 from selfocc_core.transforms import Transform
-from selfocc_ros.transport import latched_qos, reliable_qos, sensor_qos
-
-_WARN_PERIOD_S = 5.0
+from selfocc_ros.transform_listener import TransformListener
+from selfocc_ros.transport import sensor_qos
 
 
 class RigSource(Protocol):
@@ -24,6 +23,10 @@ class RigSource(Protocol):
     @property
     def rig(self) -> Rig | None:
         """The cameras known by now; a new object when something changed."""
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why the calibration of a camera is not known, or what is wrong with what it sends."""
 
     def close(self) -> None:
         """Stop listening."""
@@ -39,6 +42,7 @@ class FixedRig:
     def __init__(self, path: str, names: Sequence[str]) -> None:
         rig = Rig.from_yaml(path)
         self.rig: Rig | None = Rig(tuple(rig[name] for name in names))
+        self.problems: dict[str, str] = {}
 
     def close(self) -> None:
         """Do nothing: a file needs no listening."""
@@ -47,27 +51,33 @@ class FixedRig:
 class ListenedRig:
     """Cameras become known when both their camera_info and their transform have arrived.
 
+    A calibration that changes while the node runs is taken over; one that becomes unusable is
+    not, and is named.
+
     Args:
         node: The node that listens.
         names: The cameras in order.
         base_frame: The vehicle's frame.
-
-    Raises:
-        SelfOccError: This installation has no tf2_msgs.
+        transforms: Knows where the cameras sit.
+        rectified: The images are rectified: P counts, not K and D.
     """
 
-    def __init__(self, node: Node, names: Sequence[str], base_frame: str) -> None:
+    def __init__(
+        self,
+        node: Node,
+        names: Sequence[str],
+        base_frame: str,
+        transforms: TransformListener,
+        rectified: bool,
+    ) -> None:
         self._node, self._names, self._base_frame = node, names, base_frame
-        self._known: dict[str, Camera] = {}
-        self._problems: dict[str, str] = {}
-        self._transforms = open_transforms(node)
+        self._transforms, self._rectified = transforms, rectified
+        self._known: dict[str, tuple[Any, Camera]] = {}  # with what it was made of
+        self.problems: dict[str, str] = dict.fromkeys(names, 'no camera_info has arrived')
         self.rig: Rig | None = None
         self._subscriptions = [
             node.create_subscription(
-                _camera_info_type(),
-                f'~/input/{name}/camera_info',
-                lambda message, name=name: self._take(name, message),
-                sensor_qos(),
+                CameraInfo, f'~/input/{name}/camera_info', self._taker(name), sensor_qos()
             )
             for name in names
         ]
@@ -76,107 +86,51 @@ class ListenedRig:
         """Stop listening."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
-        self._transforms.close()
 
-    def _take(self, name: str, message: Any) -> None:
+    def _taker(self, name: str) -> Callable[[Any], None]:
+        return lambda message: self.take(name, message)
+
+    def take(self, name: str, message: Any) -> None:
+        """Take a camera's camera_info."""
+        try:
+            extrinsics = self._transforms.lookup(self._base_frame, message.header.frame_id)
+            identity = _identity(message, extrinsics)
+            if name in self._known and self._known[name][0] == identity:
+                self.problems.pop(name, None)
+                return
+            camera = camera_from_info(name, message, extrinsics, rectified=self._rectified)
+        except (SelfOccError, ValueError) as error:
+            self._complain(name, str(error))
+            return
+        self._adopt(name, identity, camera)
+
+    def _adopt(self, name: str, identity: Any, camera: Camera) -> None:
+        self.problems.pop(name, None)
         if name in self._known:
-            return
-        try:
-            frame = message.header.frame_id
-            extrinsics = self._transforms.lookup(self._base_frame, frame)
-            self._known[name] = camera_from_info(name, message, extrinsics)
-        except SelfOccError as error:
-            self._warn_once(name, str(error))
-            return
-        self.rig = Rig(tuple(self._known[n] for n in self._names if n in self._known))
-
-    def _warn_once(self, name: str, problem: str) -> None:
-        if self._problems.get(name) != problem:
-            self._problems[name] = problem
-            self._node.get_logger().warning(f'camera "{name}" is not used yet: {problem}')
-
-
-class TransformSource(Protocol):
-    """Looks up transforms that others publish."""
-
-    def lookup(self, target: str, source: str) -> Transform:
-        """Return ``target_from_source``; raises SelfOccError where it is not known."""
-
-    def close(self) -> None:
-        """Stop listening."""
-
-
-def open_transforms(node: Node) -> TransformSource:
-    """Return tf2's own buffer where this installation has it, else our small one.
-
-    Raises:
-        SelfOccError: This installation has not even tf2_msgs.
-    """
-    if importlib.util.find_spec('tf2_ros') is not None:
-        return _Tf2Transforms(node)
-    if importlib.util.find_spec('tf2_msgs') is not None:
-        return _ListenedTransforms(node)
-    raise SelfOccError(
-        'this installation has no tf2_msgs to receive /tf_static (PyPI has no wheel of it): '
-        'set the parameter rig_file; "selfocc demo" writes a rig file to start from'
-    )
-
-
-class _ListenedTransforms:
-    def __init__(self, node: Node) -> None:
-        from tf2_msgs.msg import TFMessage
-
-        self._node, self._tree = node, TransformTree()
-        self._subscriptions = [
-            node.create_subscription(TFMessage, topic, self._take, qos)
-            for topic, qos in (('/tf_static', latched_qos()), ('/tf', reliable_qos(100)))
-        ]
-
-    def lookup(self, target: str, source: str) -> Transform:
-        return self._tree.lookup(target, source)
-
-    def close(self) -> None:
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-
-    def _take(self, message: Any) -> None:
-        for transform in message.transforms:
-            parent, child = transform.header.frame_id, transform.child_frame_id
-            try:
-                self._tree.set(parent, child, parent_from_child(transform.transform))
-            except SelfOccError as error:
-                self._node.get_logger().warning(
-                    f'the transform from "{child}" to "{parent}" is ignored: {error}',
-                    throttle_duration_sec=_WARN_PERIOD_S,
-                )
-
-
-class _Tf2Transforms:
-    def __init__(self, node: Node) -> None:
-        from tf2_ros import Buffer, TransformListener
-
-        self._buffer = Buffer()
-        self._listener = TransformListener(self._buffer, node)
-
-    def lookup(self, target: str, source: str) -> Transform:
-        from rclpy.time import Time
-        from tf2_ros import TransformException
-
-        try:
-            return parent_from_child(
-                self._buffer.lookup_transform(target, source, Time()).transform
+            self._node.get_logger().warning(
+                f'the calibration of camera "{name}" changed: the new one is used from now on'
             )
-        except TransformException as error:
-            raise SelfOccError(
-                f'no transform connects "{source}" with "{target}" ({error}): publish it on '
-                '/tf_static, or give a rig file'
-            ) from error
+        self._known[name] = identity, camera
+        self.rig = Rig(tuple(self._known[n][1] for n in self._names if n in self._known))
 
-    def close(self) -> None:
-        self._listener.unregister()
+    def _complain(self, name: str, problem: str) -> None:
+        if self.problems.get(name) == problem:
+            return
+        self.problems[name] = problem
+        consequence = 'its former calibration stays' if name in self._known else 'not used yet'
+        self._node.get_logger().warning(f'camera "{name}", {consequence}: {problem}')
 
 
-def _camera_info_type() -> Any:
-    from sensor_msgs.msg import CameraInfo
-
-    return CameraInfo
+def _identity(message: Any, extrinsics: Transform) -> tuple[Any, ...]:
+    """Return all of a calibration that matters, to notice when it changes."""
+    roi = message.roi
+    return (
+        (message.header.frame_id, message.width, message.height, message.distortion_model),
+        (message.binning_x, message.binning_y),
+        (roi.x_offset, roi.y_offset, roi.width, roi.height),
+        *(
+            np.asarray(values, np.float64).tobytes()
+            for values in (message.k, message.d, message.p)
+        ),
+        np.round(extrinsics, 9).tobytes(),
+    )

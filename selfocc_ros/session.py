@@ -3,40 +3,49 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from pathlib import Path
+from threading import Lock
 
 import numpy as np
-from nav_msgs.msg import Odometry
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CompressedImage, Image
 
 from selfocc_core.backends import open_backend
-from selfocc_core.bag_messages import parent_from_child, stamp_ns_of
 from selfocc_core.errors import SelfOccError
-from selfocc_core.pipeline import OccupancyPipeline
+from selfocc_core.health import Health, HealthMonitor, Level
+from selfocc_core.image_intake import ImageIntake, PipelineSource, PreparedImage
+from selfocc_core.pipeline import OccupancyPipeline, OccupancyResult
 from selfocc_core.synchronizer import Synchronizer, SynchronizerConfig
 from selfocc_core.voxels import VoxelGrid, height_band
 from selfocc_ros.conversions import decode_image
-from selfocc_ros.frame_processor import FrameProcessor, MessageSet, UnusableFrameSetError
+from selfocc_ros.diagnostics import Account
+from selfocc_ros.frame_processor import (
+    FrameProcessor,
+    ImageSet,
+    UnusableFrameSetError,
+    unusable,
+)
+from selfocc_ros.inputs import ImageInputs, MotionInput, calibration_source
+from selfocc_ros.intake_worker import IntakeWorker
 from selfocc_ros.latest_only_worker import LatestOnlyWorker
-from selfocc_ros.odometry_buffer import OdometryBuffer
 from selfocc_ros.outputs import Outputs
 from selfocc_ros.parameters import NodeParameters
-from selfocc_ros.rig_source import FixedRig, ListenedRig, RigSource
-from selfocc_ros.statistics import NodeStatistics
-from selfocc_ros.transport import odometry_qos, sensor_qos
+from selfocc_ros.services import Services, save_grid
+from selfocc_ros.statistics import NOBODY_LISTENS, NodeStatistics
+from selfocc_ros.transform_listener import TransformListener
 
 _NANOSECONDS_PER_MS = 1_000_000
 _WARN_PERIOD_S = 5.0
+_NO_TIME = 'no time to decode it'
+_DEACTIVATED = 'deactivated'
 
 
 class Session:
     """A loaded model with its inputs and outputs.
 
-    Images are synchronised in the executor's thread; decoding, inference and publishing happen in
-    one other thread, which takes only the newest frame set.
+    Images arrive in the executor's thread; a second thread decodes, prepares and synchronises
+    them; a third makes occupancy of the newest frame set and publishes it.
 
     Args:
         node: The node that owns the topics.
@@ -63,25 +72,46 @@ class Session:
     def _open(self, node: LifecycleNode, parameters: NodeParameters) -> None:
         check_height_band(parameters, self.backend.card.grid.to_grid())
         self.statistics = NodeStatistics(parameters.cameras)
-        self.synchronizer: Synchronizer[Any] = Synchronizer(
+        self._lock = Lock()  # of the synchroniser and what stands beside it
+        self._transforms = _transforms(node, parameters)
+        self._motion = MotionInput(node, parameters, self._transforms)
+        self.rigs = calibration_source(node, parameters, self._transforms)
+        if self.rigs.rig is not None:
+            OccupancyPipeline(self.backend, self.rigs.rig)  # a rig that does not fit fails here
+        self._outputs = Outputs(node, parameters.cameras)
+        self._services = Services(node, self.reset, self._save)
+        self._inputs: ImageInputs | None = None
+        self._intake: IntakeWorker | None = None
+        self._inference: LatestOnlyWorker[ImageSet] | None = None
+        self.latest: OccupancyResult | None = None
+        self._begin_afresh()
+
+    def _begin_afresh(self) -> None:
+        """Forget what was seen of the cameras; the counts stay."""
+        parameters = self._parameters
+        pipelines = PipelineSource(self.backend, lambda: self.rigs.rig, parameters.cameras)
+        self._prepare = ImageIntake(
+            parameters.image_transport == 'compressed',
+            pipelines,
+            decode_image,
+            parameters.frozen_after,
+        )
+        self._process_set = FrameProcessor(self._motion.buffer, parameters.minimum_cameras)
+        self.synchronizer: Synchronizer[PreparedImage] = Synchronizer(
             parameters.cameras, _synchronizer_config(parameters)
         )
-        self._odometry = OdometryBuffer()
-        self._rigs = _open_rig_source(node, parameters)
-        if self._rigs.rig is not None:
-            OccupancyPipeline(self.backend, self._rigs.rig)  # a rig that does not fit fails here
-        self._processor = FrameProcessor(
-            backend=self.backend,
-            rig=lambda: self._rigs.rig,
-            odometry=self._odometry,
-            decode=decode_image,
-            minimum_cameras=parameters.minimum_cameras,
-            statistics=self.statistics,
-            warn=self._warn,
+        self._health = self._new_health()
+        self.health = Health(Level.OK, {}, 'not active', ())
+        self._clock_jumps, self._anchor = 0, self.synchronizer.acting_anchor
+
+    def _new_health(self) -> HealthMonitor:
+        parameters = self._parameters
+        return HealthMonitor(
+            parameters.cameras,
+            parameters.minimum_cameras,
+            parameters.silent_after_ms * 1e-3,
+            self.statistics.clock_s(),
         )
-        self._outputs = Outputs(node, parameters.cameras)
-        self._subscriptions: list[Any] = []
-        self._worker: LatestOnlyWorker[MessageSet] | None = None
 
     @property
     def parameters(self) -> NodeParameters:
@@ -95,7 +125,9 @@ class Session:
             SelfOccError: They do not fit the model's grid.
         """
         check_height_band(parameters, self.backend.card.grid.to_grid())
-        self._parameters = parameters
+        with self._lock:
+            self._parameters = parameters
+            self.synchronizer.config = _synchronizer_config(parameters)
 
     @property
     def inference(self) -> dict[str, str]:
@@ -112,96 +144,185 @@ class Session:
     @property
     def active(self) -> bool:
         """Whether images are taken."""
-        return self._worker is not None
+        return self._inputs is not None
 
     def start(self) -> None:
         """Begin to take images."""
-        self._worker = LatestOnlyWorker(
-            self._process, lambda _: self.statistics.set_lost('superseded by a newer one')
+        self._health = self._new_health()
+        self._inference = LatestOnlyWorker(
+            self._process, lambda images: self._lose(images, 'superseded by a newer one')
         )
-        self._subscriptions = [self._subscribe(camera) for camera in self._parameters.cameras]
-        self._subscriptions.append(
-            self._node.create_subscription(
-                Odometry, '~/input/odometry', self._on_odometry, odometry_qos()
-            )
+        self._intake = IntakeWorker(
+            self._take, self._poll, lambda camera: self.statistics.image_dropped(camera, _NO_TIME)
         )
+        self._inputs = ImageInputs(self._node, self._parameters, self._on_image)
 
     def stop(self) -> None:
-        """Take no more images; the frame set at work is finished, a waiting one is counted."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
-        self.synchronizer.reset()
-        worker, self._worker = self._worker, None
-        for _ in worker.stop() if worker else ():
-            self.statistics.set_lost('deactivated')
+        """Take no more images; the frame set at work is finished, what waits is counted."""
+        if self._inputs is None or self._intake is None or self._inference is None:
+            return
+        self._inputs.close()
+        for camera, count in self._intake.stop().items():
+            self.statistics.image_dropped(camera, _DEACTIVATED, count)
+        self.reset()
+        for images in self._inference.stop():
+            self._lose(images, _DEACTIVATED)
+        for camera, reasons in self.synchronizer.dropped.items():
+            for reason, count in reasons.items():
+                self.statistics.image_dropped(camera, reason, count)
+        self._inputs = self._intake = self._inference = None
+        self._begin_afresh()
+
+    def reset(self) -> None:
+        """Forget waiting images and the motion, as when a recording begins anew."""
+        with self._lock:
+            self.synchronizer.reset()
+        self._motion.buffer.clear()
 
     def close(self) -> None:
         """Give up topics and model."""
         self.stop()
-        self._rigs.close()
+        self._services.close()
+        self.rigs.close()
+        self._motion.close()
+        if self._transforms is not None:
+            self._transforms.close()
         self._outputs.destroy()
         self.backend.close()
 
-    def poll(self) -> None:
-        """Let frame sets go that have waited long enough for late cameras."""
-        self._submit(self.synchronizer.poll(time.monotonic_ns()))
+    def waiting(self) -> Mapping[str, int]:
+        """Return how many images of each camera are on their way to a frame set."""
+        intake = self._intake
+        in_intake = {} if intake is None else intake.waiting()
+        with self._lock:
+            in_sets = dict(self.synchronizer.waiting)
+        return {name: in_intake.get(name, 0) + in_sets.get(name, 0) for name in in_sets}
 
-    def _subscribe(self, camera: str) -> Any:
-        compressed = self._parameters.image_transport == 'compressed'
-        return self._node.create_subscription(
-            CompressedImage if compressed else Image,
-            f'~/input/{camera}/image' + ('/compressed' if compressed else ''),
-            lambda message: self._on_image(camera, message),
-            sensor_qos(),
+    def assess(self) -> Health:
+        """Return the state of the cameras, and log what changed."""
+        with self._lock:
+            self.health = self._health.assess(self.statistics.clock_s())
+            former, self._anchor = self._anchor, self.synchronizer.acting_anchor
+        for event in self.health.events:
+            self._log(event.level, event.sentence)
+        if former != self._anchor:
+            self._log(Level.WARN, f'camera "{self._anchor}" gives the stamps now, not "{former}"')
+        return self.health
+
+    def account(self) -> Account:
+        """Return what the diagnostics tell of."""
+        waiting = self.waiting()
+        with self._lock:
+            dropped = {name: dict(of) for name, of in self.synchronizer.dropped.items()}
+            synchronizer = {
+                'anchor': self.synchronizer.acting_anchor or 'none',
+                'clock_jumps': self.synchronizer.clock_jumps,
+            }
+        return Account(
+            statistics=self.statistics.snapshot(),  # the other threads count on meanwhile
+            health=self.health,
+            synchronizer_dropped=dropped,
+            waiting=waiting,
+            synchronizer=synchronizer,
+            calibration=dict(self.rigs.problems),
+            inference=self.inference,
+            active=self.active,
         )
 
-    def _on_image(self, camera: str, message: Any) -> None:
+    def _save(self) -> Path:
+        parameters = self._parameters
+        return save_grid(self.latest, parameters.save_path, parameters.base_frame)
+
+    def _on_image(self, camera: str, raw: bytes) -> None:
         self.statistics.image_arrived(camera)
-        now_ns = time.monotonic_ns()
-        self._submit(self.synchronizer.push(camera, stamp_ns_of(message), message, now_ns))
+        if self._intake is not None:
+            self._intake.submit(camera, raw)
 
-    def _on_odometry(self, message: Odometry) -> None:
-        try:
-            world_from_ego = parent_from_child(message.pose.pose)
-        except SelfOccError as error:
-            self._node.get_logger().warning(
-                f'an odometry message is ignored: {error}', throttle_duration_sec=_WARN_PERIOD_S
-            )
+    def _take(self, camera: str, raw: bytes) -> None:
+        """Prepare an image and hand it to the synchroniser; in the intake's thread."""
+        with self.statistics.stage('prepare'):
+            image = self._prepare(camera, raw)
+        if image.fault is not None:
+            self._warn(image.sentence)
+        if image.stamp_ns is None:
+            self.statistics.image_dropped(camera, image.fault or '')
+            self._hear(camera, image.fault)
             return
-        self._odometry.add(stamp_ns_of(message), world_from_ego)
+        now_ns = self._node.get_clock().now().nanoseconds
+        self.statistics.clock_compared(camera, (now_ns - image.stamp_ns) * 1e-9)
+        self._synchronize(camera, image.stamp_ns, image)
 
-    def _submit(self, frame_sets: Sequence[MessageSet]) -> None:
-        for frame_set in frame_sets:
-            self.statistics.set_formed(len(frame_set.payloads))
-            if self._worker is None:
-                self.statistics.set_lost('deactivated')
+    def _synchronize(self, camera: str, stamp_ns: int, image: PreparedImage) -> None:
+        with self._lock:
+            refused = self.synchronizer.refused(camera)
+            sets = self.synchronizer.push(camera, stamp_ns, image, time.monotonic_ns())
+            wrong_clock = self.synchronizer.refused(camera) > refused
+            jumped = self.synchronizer.clock_jumps > self._clock_jumps
+            self._clock_jumps = self.synchronizer.clock_jumps
+        self._hear(camera, 'its clock disagrees with the others' if wrong_clock else image.fault)
+        if jumped:
+            self._motion.buffer.clear()
+            self._warn('the clock of the images jumped: waiting images and motion are forgotten')
+        self._submit(sets)
+
+    def _hear(self, camera: str, fault: str | None) -> None:
+        with self._lock:
+            self._health.image_arrived(camera, fault, self.statistics.clock_s())
+
+    def _poll(self) -> None:
+        """Let frame sets go that have waited long enough for late cameras."""
+        with self._lock:
+            sets = self.synchronizer.poll(time.monotonic_ns())
+        self._submit(sets)
+
+    def _submit(self, sets: Sequence[ImageSet]) -> None:
+        for images in sets:
+            self.statistics.set_formed(images.payloads)
+            if self._inference is None:
+                self._lose(images, _DEACTIVATED)
             else:
-                self._worker.submit(frame_set)
+                self._inference.submit(images)
 
-    def _process(self, messages: MessageSet) -> None:
+    def _process(self, images: ImageSet) -> None:
         """Turn a frame set into published occupancy, or count why not; never raises."""
         try:
-            with self.statistics.stage('total'):
-                with_odometry = self._publish_occupancy(messages)
-            self.statistics.set_published(with_odometry=with_odometry)
+            if self._outputs.are_wanted(self._parameters):
+                self._publish_occupancy(images)
+            else:
+                self._lose(images, NOBODY_LISTENS)
         except UnusableFrameSetError as error:
-            self._lose(str(error), str(error))
+            self._lose(images, str(error))
         except SelfOccError as error:
-            self._lose('refused by the pipeline', str(error))
+            self._lose(images, 'refused by the pipeline', str(error))
         except Exception as error:  # the node must outlive one bad frame set
-            self._lose('internal error', f'{type(error).__name__}: {error}')
+            self._lose(images, 'internal error', f'{type(error).__name__}: {error}')
 
-    def _publish_occupancy(self, messages: MessageSet) -> bool:
-        frame_set, result, rig, with_odometry = self._processor(messages)
-        with self.statistics.stage('publish'):
-            threshold = self.backend.card.threshold
-            self._outputs.publish(result, frame_set, rig, self._parameters, threshold)
-        return with_odometry
+    def _publish_occupancy(self, images: ImageSet) -> None:
+        with self.statistics.stage('total'):
+            with self.statistics.stage('inference'):
+                processed = self._process_set(images)
+            with self.statistics.stage('publish'):
+                self._outputs.publish(processed, self._parameters, self.backend.card.threshold)
+        self.latest = processed.result
+        self.statistics.set_published(
+            images.payloads, processed.unused, with_odometry=processed.with_odometry
+        )
 
-    def _lose(self, reason: str, sentence: str) -> None:
-        self.statistics.set_lost(reason)
-        self._warn(f'a frame set was lost: {sentence}')
+    def _lose(self, images: ImageSet, reason: str, sentence: str = '') -> None:
+        """Count a frame set that ends here, and each of its images."""
+        of_set = dict.fromkeys(images.payloads, f'frame set {reason}')
+        self.statistics.set_lost(reason, of_set | unusable(images))
+        if sentence:
+            self._warn(f'a frame set was lost: {sentence}')
+
+    def _log(self, level: Level, sentence: str) -> None:
+        logger = self._node.get_logger()
+        if level == Level.ERROR:  # rclpy allows each line of code one severity
+            logger.error(sentence)
+        elif level == Level.WARN:
+            logger.warning(sentence)
+        else:
+            logger.info(sentence)
 
     def _inform(self, sentence: str) -> None:
         self._node.get_logger().info(sentence, throttle_duration_sec=_WARN_PERIOD_S)
@@ -222,13 +343,21 @@ def check_height_band(parameters: NodeParameters, grid: VoxelGrid) -> None:
 
 def _synchronizer_config(parameters: NodeParameters) -> SynchronizerConfig:
     return SynchronizerConfig(
-        tolerance_ns=round(parameters.tolerance_ms * _NANOSECONDS_PER_MS),
-        timeout_ns=round(parameters.timeout_ms * _NANOSECONDS_PER_MS),
+        tolerance_ns=_nanoseconds(parameters.tolerance_ms),
+        timeout_ns=_nanoseconds(parameters.timeout_ms),
         minimum_cameras=parameters.minimum_cameras,
+        reference=parameters.reference,
+        offsets_ns={name: _nanoseconds(ms) for name, ms in parameters.offsets_ms.items()},
+        silent_after_ns=_nanoseconds(parameters.silent_after_ms),
+        max_clock_skew_ns=_nanoseconds(parameters.max_clock_skew_ms),
     )
 
 
-def _open_rig_source(node: LifecycleNode, parameters: NodeParameters) -> RigSource:
-    if parameters.rig_file:
-        return FixedRig(parameters.rig_file, parameters.cameras)
-    return ListenedRig(node, parameters.cameras, parameters.base_frame)
+def _nanoseconds(milliseconds: float) -> int:
+    return round(milliseconds * _NANOSECONDS_PER_MS)
+
+
+def _transforms(node: LifecycleNode, parameters: NodeParameters) -> TransformListener | None:
+    if parameters.rig_file and parameters.motion_source != 'tf':
+        return None
+    return TransformListener(node)

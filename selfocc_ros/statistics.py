@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -13,21 +13,31 @@ from threading import Lock
 import numpy as np
 
 _RECENT = 256
+NOBODY_LISTENS = 'nobody listens'
 
 
 @dataclass
 class CameraCounters:
     """What became of one camera's images.
 
+    Every image received is used, dropped with a reason, or waiting: in the intake, in the
+    synchroniser, or in a frame set.
+
     Attributes:
         received: Images that arrived.
-        dropped: Images that the node refused, by reason.
+        used: Images from which occupancy was made and published.
+        in_sets: Images in frame sets that wait for inference or are in it.
+        dropped: Images from which none was made, by reason.
         arrivals_s: When the recent ones arrived.
+        clock_offset_s: How far this computer's clock was ahead of the last image's stamp.
     """
 
     received: int = 0
+    used: int = 0
+    in_sets: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     arrivals_s: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+    clock_offset_s: float | None = None
 
     def rate_hz(self) -> float:
         """Return the recent rate of arrival; 0 before the second image."""
@@ -42,7 +52,7 @@ class CameraCounters:
 
 
 class NodeStatistics:
-    """Counts from the executor's thread and from the inference thread.
+    """Counts from the threads of the executor, the intake and the inference.
 
     Every frame set that was formed is published, lost with a reason, or still in progress.
 
@@ -60,6 +70,8 @@ class NodeStatistics:
         self.published = 0
         self.incomplete = 0
         self.without_odometry = 0
+        self.published_at_s: float | None = None
+        self.mask = ''
         self.lost: Counter[str] = Counter()
         self._stages_s: dict[str, deque[float]] = {}
         self._lock = Lock()
@@ -76,6 +88,7 @@ class NodeStatistics:
             copy.cameras = deepcopy(self.cameras)
             copy.formed, copy.published = self.formed, self.published
             copy.incomplete, copy.without_odometry = self.incomplete, self.without_odometry
+            copy.published_at_s, copy.mask = self.published_at_s, self.mask
             copy.lost = self.lost.copy()
             copy._stages_s = deepcopy(self._stages_s)
         return copy
@@ -87,27 +100,56 @@ class NodeStatistics:
             counters.received += 1
             counters.arrivals_s.append(self.clock_s())
 
-    def image_dropped(self, camera: str, reason: str) -> None:
-        """Count an image that cannot be used."""
+    def clock_compared(self, camera: str, offset_s: float) -> None:
+        """Take note of how far this computer's clock is ahead of an image's stamp."""
         with self._lock:
-            self.cameras[camera].dropped[reason] += 1
+            self.cameras[camera].clock_offset_s = offset_s
 
-    def set_formed(self, present: int) -> None:
-        """Count a frame set that the synchroniser formed."""
+    def image_dropped(self, camera: str, reason: str, count: int = 1) -> None:
+        """Count images that got into no frame set."""
         with self._lock:
+            self.cameras[camera].dropped[reason] += count
+
+    def set_formed(self, cameras: Iterable[str]) -> None:
+        """Count a frame set that the synchroniser formed of these cameras' images."""
+        with self._lock:
+            present = list(cameras)
             self.formed += 1
-            self.incomplete += present < len(self.cameras)
+            self.incomplete += len(present) < len(self.cameras)
+            for camera in present:
+                self.cameras[camera].in_sets += 1
 
-    def set_published(self, *, with_odometry: bool) -> None:
-        """Count a frame set whose occupancy went out."""
+    def set_published(
+        self, cameras: Iterable[str], unused: Mapping[str, str], *, with_odometry: bool
+    ) -> None:
+        """Count a frame set whose occupancy went out.
+
+        Args:
+            cameras: The cameras in the set.
+            unused: Those whose image was not used, with the reason.
+            with_odometry: Whether the vehicle's motion was compensated.
+        """
         with self._lock:
             self.published += 1
+            self.published_at_s = self.clock_s()
             self.without_odometry += not with_odometry
+            used = [camera for camera in cameras if camera not in unused]
+            for camera in used:
+                self.cameras[camera].in_sets -= 1
+                self.cameras[camera].used += 1
+            self._drop_from_set(unused)
+            self.mask = ''.join(str(int(camera in used)) for camera in self.cameras)
 
-    def set_lost(self, reason: str) -> None:
-        """Count a frame set that ended without occupancy."""
+    def set_lost(self, reason: str, unused: Mapping[str, str]) -> None:
+        """Count a frame set that ended without occupancy, and its images by their reasons."""
         with self._lock:
             self.lost[reason] += 1
+            self._drop_from_set(unused)
+
+    def _drop_from_set(self, unused: Mapping[str, str]) -> None:
+        for camera, reason in unused.items():
+            self.cameras[camera].in_sets -= 1
+            self.cameras[camera].dropped[reason] += 1
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -22,7 +22,7 @@ from selfocc_ros.parameters import changed, declare_parameters, is_live, read_pa
 from selfocc_ros.session import Session
 from selfocc_ros.transport import reliable_qos
 
-_POLL_PERIOD_S = 0.01
+_ASSESSMENT_PERIOD_S = 0.2
 _DIAGNOSTICS_PERIOD_S = 1.0
 _EXIT_ALARM_S = 5
 
@@ -37,7 +37,7 @@ class SurroundNode(LifecycleNode):
         self._session: Session | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', reliable_qos())
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
-        self.create_timer(_POLL_PERIOD_S, self._poll)
+        self.create_timer(_ASSESSMENT_PERIOD_S, self._assess)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and the rig, and offer the topics."""
@@ -102,23 +102,16 @@ class SurroundNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _poll(self) -> None:
+    def _assess(self) -> None:
         if self._session is not None and self._session.active:
-            self._session.poll()
+            self._session.assess()
 
     def _publish_diagnostics(self) -> None:
-        session = self._session
-        if session is None:
-            return
-        array = diagnostic_array(
-            self.get_name(),
-            self.get_clock().now().to_msg(),
-            session.statistics,
-            session.synchronizer.dropped,
-            session.inference,
-            active=session.active,
-        )
-        self._diagnostics.publish(array)
+        if self._session is not None:
+            array = diagnostic_array(
+                self.get_name(), self.get_clock().now().to_msg(), self._session.account()
+            )
+            self._diagnostics.publish(array)
 
 
 def main(args: Sequence[str] | None = None) -> int:

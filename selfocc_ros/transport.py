@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from selfocc_core.errors import SelfOccError
 
@@ -44,6 +45,11 @@ def reliable_qos(depth: int = 10) -> QoSProfile:
 def latched_qos(depth: int = 100) -> QoSProfile:
     """Return the QoS of /tf_static: late subscribers get what was published before."""
     return _qos(depth, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def overridable() -> QoSOverridingOptions:
+    """Let the parameters ``qos_overrides.<topic>...`` change a topic's quality of service."""
+    return QoSOverridingOptions.with_default_policies()
 
 
 def _qos(depth: int, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QoSProfile:

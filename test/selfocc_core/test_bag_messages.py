@@ -176,3 +176,48 @@ def test_a_truncated_cloud_is_refused():
     message.data = message.data[:-1]
     with pytest.raises(SelfOccError, match='point cloud in "lidar"'):
         messages.decode_point_cloud(message)
+
+
+def region(**values):
+    zeros = dict.fromkeys(('x_offset', 'y_offset', 'width', 'height'), 0)
+    return SimpleNamespace(**{**zeros, **values})
+
+
+def test_binning_and_region_of_interest_describe_the_images_that_arrive():
+    """Half of the sensor's rows, every second pixel: 800x225 of 1600x900."""
+    camera = nuscenes_like_rig(1600, 900)['front']
+    info = messages.camera_info(camera, 0)
+    info.roi = region(x_offset=0, y_offset=450, width=1600, height=450)
+    info.binning_x = info.binning_y = 2
+    seen = messages.camera_from_info('front', info, np.eye(4))
+    assert (seen.width, seen.height) == (800, 225)
+    k = camera.image_from_camera
+    np.testing.assert_allclose(
+        seen.image_from_camera,
+        [
+            [k[0, 0] / 2, 0, (k[0, 2] + 0.5) / 2 - 0.5],
+            [0, k[1, 1] / 2, (k[1, 2] - 450 + 0.5) / 2 - 0.5],
+            [0, 0, 1],
+        ],
+    )
+
+
+def test_a_region_beyond_the_sensor_is_refused():
+    info = messages.camera_info(nuscenes_like_rig(64, 36)['front'], 0)
+    info.roi = region(x_offset=60, width=10, height=10)
+    with pytest.raises(SelfOccError, match='correct the roi'):
+        messages.camera_from_info('front', info, np.eye(4))
+
+
+def test_rectified_images_take_p_and_no_distortion():
+    camera = nuscenes_like_rig(64, 36)['front']
+    info = messages.camera_info(camera, 0)
+    info.d = np.array([0.1, 0.0, 0.0, 0.0, 0.0])
+    info.p = info.p.copy()
+    info.p[0] = 77.0
+    raw = messages.camera_from_info('front', info, np.eye(4))
+    rectified = messages.camera_from_info('front', info, np.eye(4), rectified=True)
+    assert (raw.distortion_model, raw.distortion[0]) == ('plumb_bob', 0.1)
+    assert raw.image_from_camera[0, 0] == camera.image_from_camera[0, 0]
+    assert (rectified.distortion_model, rectified.distortion) == ('none', ())
+    assert rectified.image_from_camera[0, 0] == 77.0

@@ -133,3 +133,41 @@ def test_mounting_is_on_the_vehicle():
 def test_impossible_calibration_is_refused(change, sentence):
     with pytest.raises(SelfOccError, match=sentence):
         replace(nuscenes_like_rig()['front'], **change)
+
+
+def pixel_in_camera(camera: Camera, point) -> np.ndarray:
+    u, v, w = camera.image_from_camera @ np.array(point)
+    return np.array([u / w, v / w])
+
+
+# In a camera's own frame, in front of it.
+POINTS = st.tuples(st.floats(-5, 5), st.floats(-3, 3), st.floats(1, 40))
+
+
+@given(POINTS, st.integers(100, 3000), st.integers(100, 2000))
+def test_a_scaled_camera_sees_a_point_where_the_resized_image_shows_it(point, width, height):
+    camera = nuscenes_like_rig(1600, 900)['front_left']
+    scaled = camera.scaled_to(width, height)
+    assert (scaled.width, scaled.height) == (width, height)
+    # The image's corners lie half a pixel outside the centres of its corner pixels.
+    expected = (pixel_in_camera(camera, point) + 0.5) * [width / 1600, height / 900] - 0.5
+    np.testing.assert_allclose(pixel_in_camera(scaled, point), expected, rtol=1e-9, atol=1e-6)
+
+
+@given(POINTS, st.integers(0, 600), st.integers(0, 300))
+def test_a_cropped_camera_sees_a_point_where_the_region_shows_it(point, left, top):
+    camera = nuscenes_like_rig(1600, 900)['back']
+    cropped = camera.cropped_to(left, top, 1000, 600)
+    assert (cropped.width, cropped.height) == (1000, 600)
+    np.testing.assert_allclose(
+        pixel_in_camera(cropped, point),
+        pixel_in_camera(camera, point) - [left, top],
+        rtol=1e-9,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize('region', [(-1, 0, 10, 10), (0, 0, 1601, 900), (601, 0, 1000, 900)])
+def test_a_region_outside_the_image_is_refused(region):
+    with pytest.raises(SelfOccError, match='correct the roi'):
+        nuscenes_like_rig(1600, 900)['back'].cropped_to(*region)

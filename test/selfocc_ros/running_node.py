@@ -38,6 +38,18 @@ def wait_until(condition, timeout_s=TIMEOUT_S):
         time.sleep(0.05)
 
 
+def image_message(pixels, frame_id=''):
+    height, width = pixels.shape[:2]
+    return Image(
+        header=header(0, frame_id),
+        height=height,
+        width=width,
+        encoding='rgb8',
+        step=3 * width,
+        data=message_bytes(pixels),
+    )
+
+
 class RunningNode:
     def __init__(self, folder, parameters):
         write_parameters(folder / 'parameters.yaml', parameters)
@@ -49,6 +61,7 @@ class RunningNode:
         self.process = NodeProcess(folder / 'parameters.yaml', self.log_file)
         self.process.__enter__()
         self.status = None
+        self.images_made = 0
         self.rig = small_rig()
         self.received = defaultdict(list)
         self.listen(DiagnosticArray, '/diagnostics')
@@ -93,26 +106,21 @@ class RunningNode:
         self.wait_for(lambda: self.received['/diagnostics'])
 
     def publish_set(self, stamp_ns, cameras=None, offset_ns=2_000_000, size=None):
-        """Publish grey images, each camera a little after the one before."""
+        """Publish images, each camera a little after the one before."""
         for index, (name, message) in enumerate(self.image_messages(size).items()):
             if cameras is None or name in cameras:
                 message.header.stamp = header(stamp_ns + index * offset_ns, '').stamp
                 self.images[name].publish(message)
 
     def image_messages(self, size=None):
-        """Return one grey image for each camera, of its own size or a given one."""
+        """Return an image for each camera, of its own size or a given one; no two are equal."""
+        self.images_made += 1
         messages = {}
         for index, camera in enumerate(self.rig):
             height, width = size or (camera.height, camera.width)
-            pixels = np.full((height, width, 3), 40 * index, np.uint8)
-            messages[camera.name] = Image(
-                header=header(0, camera.frame_id),
-                height=height,
-                width=width,
-                encoding='rgb8',
-                step=3 * width,
-                data=message_bytes(pixels),
-            )
+            pixels = np.full((height, width, 3), 40 * index + 10, np.uint8)
+            pixels[: height // 4] += self.images_made % 50
+            messages[camera.name] = image_message(pixels, camera.frame_id)
         return messages
 
     def call(self, service_type, name, request):
@@ -140,6 +148,13 @@ class RunningNode:
 
     def account(self, suffix=': inference'):
         return values_of(self.received['/diagnostics'][-1], suffix)
+
+    def status_of(self, suffix):
+        """Return level and message of the newest status whose name ends with ``suffix``."""
+        for status in self.received['/diagnostics'][-1].status:
+            if status.name.endswith(suffix):
+                return status.level, status.message
+        return None
 
     @property
     def log(self):

@@ -7,19 +7,19 @@ pytest.importorskip('rclpy')
 from small_drive import START_NS, small_rig
 
 from selfocc_core.backends import open_backend
-from selfocc_core.errors import SelfOccError
+from selfocc_core.image_intake import PreparedImage
+from selfocc_core.pipeline import OccupancyPipeline
 from selfocc_core.synchronizer import SynchronizedSet
-from selfocc_ros.frame_processor import FrameProcessor, UnusableFrameSetError
+from selfocc_ros.frame_processor import (
+    RECALIBRATED,
+    FrameProcessor,
+    UnusableFrameSetError,
+    unusable,
+)
 from selfocc_ros.odometry_buffer import OdometryBuffer
-from selfocc_ros.statistics import NodeStatistics
 
 RIG = small_rig()
-
-
-def decode(message):
-    if isinstance(message, str):
-        raise SelfOccError('an image cannot be decoded')
-    return message
+DAMAGED = PreparedImage(START_NS, fault='cannot be decoded')
 
 
 @pytest.fixture(scope='module')
@@ -27,49 +27,52 @@ def backend(mock_model):
     return open_backend(mock_model, threads=1)
 
 
-@pytest.fixture
-def statistics():
-    return NodeStatistics(RIG.names)
+@pytest.fixture(scope='module')
+def pipeline(backend):
+    return OccupancyPipeline(backend, RIG)
 
 
-def processor(backend, statistics, rig=RIG, odometry=None, minimum_cameras=1):
-    return FrameProcessor(
-        backend=backend,
-        rig=lambda: rig,
-        odometry=odometry or OdometryBuffer(),
-        decode=decode,
-        minimum_cameras=minimum_cameras,
-        statistics=statistics,
-        warn=lambda sentence: None,
-    )
-
-
-def frame_set(**replaced):
-    images = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in RIG} | replaced
+def image_set(pipeline, generation=1, **replaced):
+    image = np.zeros((96, 176, 3), np.uint8)
+    prepared = PreparedImage(START_NS, image, pipeline, generation)
+    images = dict.fromkeys(RIG.names, prepared) | replaced
     return SynchronizedSet(START_NS, dict.fromkeys(images, START_NS), images)
 
 
-def test_a_damaged_image_costs_only_its_camera(backend, statistics):
-    frames, result, rig, _ = processor(backend, statistics)(frame_set(back='garbage'))
-    assert set(frames.frames) == set(RIG.names) - {'back'} == set(result.depths)
-    assert rig is RIG
-    assert statistics.cameras['back'].dropped == {'cannot be decoded': 1}
+def test_a_damaged_image_costs_only_its_camera(pipeline):
+    processed = FrameProcessor(OdometryBuffer(), 1)(image_set(pipeline, back=DAMAGED))
+    usable = set(RIG.names) - {'back'}
+    assert set(processed.frame_set.frames) == usable == set(processed.result.depths)
+    assert processed.rig is RIG
+    assert processed.unused == {'back': 'cannot be decoded'}
 
 
-def test_too_few_usable_images_are_not_guessed_from(backend, statistics):
+def test_too_few_usable_images_are_not_guessed_from(pipeline):
     with pytest.raises(UnusableFrameSetError, match='too few usable images'):
-        processor(backend, statistics, minimum_cameras=6)(frame_set(back='garbage'))
+        FrameProcessor(OdometryBuffer(), 6)(image_set(pipeline, back=DAMAGED))
 
 
-def test_without_calibration_there_is_no_result(backend, statistics):
-    with pytest.raises(UnusableFrameSetError, match='no camera is calibrated yet'):
-        processor(backend, statistics, rig=None)(frame_set())
+def test_a_set_without_any_usable_image_has_no_result(pipeline):
+    with pytest.raises(UnusableFrameSetError, match='too few usable images'):
+        FrameProcessor(OdometryBuffer(), 1)(
+            image_set(pipeline, **dict.fromkeys(RIG.names, DAMAGED))
+        )
 
 
-def test_odometry_is_used_where_it_covers_the_stamps(backend, statistics):
+def test_images_of_the_former_calibration_are_left_out(backend, pipeline):
+    """They were resized and will be projected as another camera's."""
+    newer = OccupancyPipeline(backend, RIG)
+    image = PreparedImage(START_NS, np.zeros((96, 176, 3), np.uint8), newer, 2)
+    images = image_set(pipeline, front=image, back=image)
+    assert unusable(images) == dict.fromkeys(set(RIG.names) - {'front', 'back'}, RECALIBRATED)
+    processed = FrameProcessor(OdometryBuffer(), 1)(images)
+    assert set(processed.frame_set.frames) == {'front', 'back'}
+
+
+def test_odometry_is_used_where_it_covers_the_stamps(pipeline):
     odometry = OdometryBuffer()
-    process = processor(backend, statistics, odometry=odometry)
-    assert process(frame_set())[3] is False
+    process = FrameProcessor(odometry, 1)
+    assert process(image_set(pipeline)).with_odometry is False
     odometry.add(START_NS - 10**7, np.eye(4))
     odometry.add(START_NS + 10**7, np.eye(4))
-    assert process(frame_set())[3] is True
+    assert process(image_set(pipeline)).with_odometry is True

@@ -48,3 +48,16 @@ def test_old_poses_fall_out():
     trajectory = buffer.covering([9_999 * 10**6])
     assert trajectory is not None
     assert len(trajectory.stamps_ns) == 512
+
+
+def test_a_pose_that_comes_late_does_not_cost_the_others():
+    buffer = filled([10**9, 2 * 10**9, 1_900_000_000, 3 * 10**9])
+    trajectory = buffer.covering([10**9])
+    assert trajectory is not None
+    assert trajectory.stamps_ns.tolist() == [10**9, 2 * 10**9, 3 * 10**9]
+
+
+def test_cleared_it_knows_nothing():
+    buffer = filled([10**9, 2 * 10**9])
+    buffer.clear()
+    assert buffer.covering([10**9]) is None

@@ -60,11 +60,27 @@ def test_lists_become_tuples_and_unknown_names_are_left_alone():
         ({'cameras': []}, 'at least one'),
         ({'cameras': ['a', 'a']}, 'each camera once'),
         ({'image_transport': 'theora'}, 'raw or compressed'),
-        ({'backend': 'gpu'}, 'give one of auto, tensorrt'),
-        ({'engine_precision': 'fp8'}, 'give one of fp16, fp32, int8'),
+        ({'backend': 'gpu'}, 'give auto, tensorrt, .* or onnxruntime-cpu'),
+        ({'engine_precision': 'fp8'}, 'give fp16, fp32 or int8'),
+        ({'motion_source': 'gps'}, 'give odometry or tf'),
+        ({'reference': 'last'}, 'give anchor or first'),
+        ({'camera_offsets_ms': [1.0, 2.0]}, 'one for each of cameras'),
+        ({'minimum_cameras': 7}, 'there are 6 cameras'),
         ({'height_band_low_m': 2.0}, 'must be below'),
     ],
 )
 def test_nonsense_is_refused(values, sentence):
     with pytest.raises(SelfOccError, match=sentence):
         changed(NodeParameters(), values)
+
+
+def test_offsets_are_given_once_for_all_or_for_each_camera():
+    assert set(NodeParameters().offsets_ms.values()) == {0.0}
+    given = NodeParameters(cameras=('a', 'b'), camera_offsets_ms=(0.0, 12.5))
+    assert given.offsets_ms == {'a': 0.0, 'b': 12.5}
+
+
+def test_grids_are_saved_in_the_ros_folder_unless_told_otherwise(monkeypatch, tmp_path):
+    monkeypatch.setenv('ROS_HOME', str(tmp_path))
+    assert NodeParameters().save_path == tmp_path / 'selfocc_grids'
+    assert NodeParameters(save_folder='/data/grids').save_path == Path('/data/grids')

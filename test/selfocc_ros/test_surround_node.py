@@ -57,6 +57,7 @@ def test_images_become_occupancy_and_depth_with_the_right_stamps(running_node):
 
 def test_every_frame_set_is_accounted_for(running_node):
     node = running_node()
+    node.listen_to_all()
     node.wait_until_ready()
     for index in range(12):
         node.publish_set(START_NS + index * 100_000_000)
@@ -87,6 +88,7 @@ def test_a_missing_camera_does_not_stop_the_others(running_node):
 
 def test_images_that_cannot_be_used_are_counted_and_the_others_used(running_node):
     node = running_node()
+    node.listen_to_all()
     node.wait_until_ready()
     for camera in node.rig.names:
         size = (50, 60) if camera == 'front_left' else None
@@ -98,6 +100,7 @@ def test_images_that_cannot_be_used_are_counted_and_the_others_used(running_node
 
 def test_odometry_that_does_not_cover_the_images_is_reported_not_fatal(running_node):
     node = running_node()
+    node.listen_to_all()
     node.wait_until_ready()
     node.publish_set(START_NS)
     assert published(node, 1)['published_without_odometry'] == '1'

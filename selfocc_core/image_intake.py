@@ -1,0 +1,197 @@
+"""From a camera's message, as it came over the wire, to the network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from selfocc_core.backends import Backend
+from selfocc_core.bag_messages import stamp_ns_of, typestore
+from selfocc_core.cameras import Camera, Rig
+from selfocc_core.errors import SelfOccError
+from selfocc_core.frames import Image
+from selfocc_core.image_faults import FROZEN, FreezeWatch, exposure_fault
+from selfocc_core.pipeline import OccupancyPipeline
+
+RAW_TYPE, COMPRESSED_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
+DAMAGED_MESSAGE = 'damaged message'
+DAMAGED_IMAGE = 'cannot be decoded'
+WRONG_SIZE = 'wrong size'
+NOT_CALIBRATED = 'not calibrated'
+DOES_NOT_FIT = 'calibration does not fit the model'
+_SETTLED_SIZES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """What became of a camera's message.
+
+    Attributes:
+        stamp_ns: Shutter time; ``None`` if not even that could be read.
+        image: Network input ``[H, W, 3]``, if the image can be used.
+        pipeline: The pipeline that prepared it.
+        generation: How often the calibration had changed by then.
+        fault: Why it cannot be used; a short reason to count.
+        sentence: The same with names, numbers and the remedy.
+    """
+
+    stamp_ns: int | None
+    image: Image | None = None
+    pipeline: OccupancyPipeline | None = None
+    generation: int = 0
+    fault: str | None = None
+    sentence: str = ''
+
+
+class _UnusableError(SelfOccError):
+    """An image that cannot be used."""
+
+    def __init__(self, fault: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.fault = fault
+
+
+@dataclass(eq=False)
+class PipelineSource:
+    """The pipeline for the present calibration; a new one when the calibration changed.
+
+    Attributes:
+        backend: The runtime with the model.
+        rig: Asked for the calibration; returns a new object when something changed.
+        slots: The cameras in the order of the network's inputs.
+        generation: How many pipelines there have been.
+    """
+
+    backend: Backend
+    rig: Callable[[], Rig | None]
+    slots: Sequence[str]
+    generation: int = 0
+    _sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _built_for: Rig | None = None
+    _pipeline: OccupancyPipeline | None = None
+
+    def current(self) -> OccupancyPipeline | None:
+        """Return the pipeline; ``None`` while no camera is calibrated.
+
+        Raises:
+            SelfOccError: The calibration does not fit the model.
+        """
+        rig = self.rig()
+        if rig is None or rig is not self._built_for:
+            self._pipeline, self._built_for = None, rig
+        if rig is not None and self._pipeline is None:
+            cameras = tuple(_at_size(camera, self._sizes.get(camera.name)) for camera in rig)
+            self._pipeline = OccupancyPipeline(self.backend, Rig(cameras), self.slots)
+            self.generation += 1
+        return self._pipeline
+
+    def adopt_size(self, camera: str, width: int, height: int) -> None:
+        """Let a camera's images be smaller or larger than those it was calibrated with."""
+        self._sizes[camera] = width, height
+        self._pipeline = None
+
+
+def _at_size(camera: Camera, size: tuple[int, int] | None) -> Camera:
+    return camera if size is None else camera.scaled_to(*size)
+
+
+class ImageIntake:
+    """Parses, decodes, checks and prepares each image as it arrives.
+
+    By the time a frame set is complete, only its last image is still to be prepared.
+
+    Args:
+        compressed: Whether messages are ``CompressedImage`` instead of ``Image``.
+        pipelines: Knows how each camera's images are prepared.
+        decode: Returns the RGB image ``[H, W, 3]`` of a message.
+        frozen_after: So many equal images in a row make a frozen camera; 0 never.
+    """
+
+    def __init__(
+        self,
+        compressed: bool,
+        pipelines: PipelineSource,
+        decode: Callable[[Any], Image],
+        frozen_after: int,
+    ) -> None:
+        self._type = COMPRESSED_TYPE if compressed else RAW_TYPE
+        self._pipelines, self._decode = pipelines, decode
+        self._sizes = {name: _SizeWatch() for name in pipelines.slots}
+        self._freezes = {name: FreezeWatch(frozen_after) for name in pipelines.slots}
+
+    def __call__(self, camera: str, raw: bytes) -> PreparedImage:
+        """Return what becomes of a serialised message; never raises for what is in it."""
+        try:
+            message = typestore().deserialize_cdr(raw, self._type)
+        except Exception:  # whatever the parser stumbles over: the bytes come from outside
+            sentence = f'a message of camera "{camera}" is cut off or damaged: check its driver'
+            return PreparedImage(None, fault=DAMAGED_MESSAGE, sentence=sentence)
+        stamp_ns = stamp_ns_of(message)
+        try:
+            image, pipeline = self._prepare(camera, message)
+        except _UnusableError as error:
+            return PreparedImage(stamp_ns, fault=error.fault, sentence=str(error))
+        return PreparedImage(stamp_ns, image, pipeline, self._pipelines.generation)
+
+    def _prepare(self, camera: str, message: Any) -> tuple[Image, OccupancyPipeline]:
+        pipeline = self._pipeline_for(camera)
+        image = self._decoded(message)
+        if image.shape[:2] != _size(pipeline, camera):
+            pipeline = self._adapted(camera, image, pipeline)
+        prepared = pipeline.prepare(camera, image)
+        fault = exposure_fault(prepared)
+        if self._freezes[camera].is_frozen(prepared) and fault is None:
+            fault = FROZEN
+        if fault is not None:
+            raise _UnusableError(
+                fault, f'camera "{camera}" sends a {fault}: check camera and lens'
+            )
+        return prepared, pipeline
+
+    def _pipeline_for(self, camera: str) -> OccupancyPipeline:
+        try:
+            pipeline = self._pipelines.current()
+        except SelfOccError as error:
+            raise _UnusableError(DOES_NOT_FIT, str(error)) from error
+        if pipeline is None or camera not in pipeline.rig.names:
+            raise _UnusableError(NOT_CALIBRATED, f'camera "{camera}" is not calibrated yet')
+        return pipeline
+
+    def _decoded(self, message: Any) -> Image:
+        try:
+            return self._decode(message)
+        except SelfOccError as error:
+            raise _UnusableError(DAMAGED_IMAGE, str(error)) from error
+
+    def _adapted(
+        self, camera: str, image: Image, pipeline: OccupancyPipeline
+    ) -> OccupancyPipeline:
+        """Return a pipeline for scaled images, once several of them came in a row."""
+        height, width = image.shape[:2]
+        full_height, full_width = _size(pipeline, camera)
+        is_scaled = abs(width * full_height - height * full_width) <= max(width, full_width)
+        if not is_scaled or not self._sizes[camera].is_settled(height, width):
+            raise _UnusableError(
+                WRONG_SIZE,
+                f'camera "{camera}" sends {width}x{height} images but is calibrated for '
+                f'{full_width}x{full_height}: fix its calibration',
+            )
+        self._pipelines.adopt_size(camera, width, height)
+        return self._pipeline_for(camera)
+
+
+class _SizeWatch:
+    """Tells a camera that sends another size from a single odd image."""
+
+    def __init__(self) -> None:
+        self._size, self._count = (0, 0), 0
+
+    def is_settled(self, height: int, width: int) -> bool:
+        same = (height, width) == self._size
+        self._size, self._count = (height, width), self._count + 1 if same else 1
+        return self._count >= _SETTLED_SIZES
+
+
+def _size(pipeline: OccupancyPipeline, camera: str) -> tuple[int, int]:
+    return pipeline.rig[camera].height, pipeline.rig[camera].width
