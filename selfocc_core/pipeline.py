@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from selfocc_core.backends import Backend, ModelInputs
+from selfocc_core.backends import Backend, ModelInputs, ModelOutputs
 from selfocc_core.cameras import Rig
 from selfocc_core.depth import DepthImage, depth_image
 from selfocc_core.errors import SelfOccError
@@ -98,11 +98,17 @@ class OccupancyPipeline:
         self, inputs: FrameSet, odometry: Trajectory | None = None
     ) -> OccupancyResult:
         """Return the occupancy of images that are prepared already."""
-        present = self._present(inputs)
-        outputs = self.backend.infer(
-            ModelInputs(self._stack(inputs), self._project(inputs, odometry), present)
+        return self.interpret(self.backend.infer(self.assemble(inputs, odometry)), inputs)
+
+    def assemble(self, inputs: FrameSet, odometry: Trajectory | None) -> ModelInputs:
+        """Return what the network takes: prepared images, where they look, which there are."""
+        return ModelInputs(
+            self._stack(inputs), self._project(inputs, odometry), self._present(inputs)
         )
-        visible = np.asarray(self._seen_by[present].any(0))
+
+    def interpret(self, outputs: ModelOutputs, inputs: FrameSet) -> OccupancyResult:
+        """Return what the network's outputs say of the space around the vehicle."""
+        visible = np.asarray(self._seen_by[self._present(inputs)].any(0))
         return OccupancyResult(
             inputs.stamp_ns,
             self.grid,

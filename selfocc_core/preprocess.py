@@ -57,6 +57,7 @@ class Preprocessor:
         if (resized_width, resized_height) != (camera.width, camera.height):
             shrinks = resized_width < camera.width
             interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            image = _halved(image, *self._resized_size)
             image = cv2.resize(image, self._resized_size, interpolation=interpolation)
         left, top = self._crop_origin
         return np.ascontiguousarray(
@@ -114,6 +115,22 @@ class Preprocessor:
     def _crop_origin(self) -> tuple[int, int]:
         width, height = self._resized_size
         return (width - self.width) // 2, height - self.height
+
+
+def _halved(image: Image, width: int, height: int) -> Image:
+    """Return the image halved as long as it stays four times as large as it is wanted.
+
+    OpenCV averages over areas ten times as fast for halves as for other factors. The average over
+    the rest then weighs some pixels at its border less exactly; with so much left that is little.
+    """
+    while (
+        image.shape[0] % 2 == image.shape[1] % 2 == 0
+        and image.shape[0] >= 8 * height
+        and image.shape[1] >= 8 * width
+    ):
+        half = image.shape[1] // 2, image.shape[0] // 2
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return image
 
 
 def _undistortion_maps(

@@ -88,6 +88,30 @@ class Trajectory:
             return np.array(self.world_from_ego[-1])
         return self._between(after - 1, after, clamped_ns)
 
+    def extended_to(self, stamp_ns: int) -> Trajectory:
+        """Return the trajectory with a pose at a later stamp, as if the motion went on evenly.
+
+        Speed over ground and turn rate are those between the last two poses; of a single pose
+        nothing is known, and it stays.
+        """
+        if stamp_ns <= self.stamps_ns[-1]:
+            return self
+        ahead = self._ahead(stamp_ns) if len(self.stamps_ns) > 1 else self.world_from_ego[-1]
+        return Trajectory(
+            np.append(self.stamps_ns, np.int64(stamp_ns)),
+            np.concatenate([self.world_from_ego, ahead[None]]),
+        )
+
+    def _ahead(self, stamp_ns: int) -> Transform:
+        """Return the pose that follows if the last step is continued."""
+        (before, last), (before_ns, last_ns) = self.world_from_ego[-2:], self.stamps_ns[-2:]
+        steps = float(stamp_ns - last_ns) / float(last_ns - before_ns)
+        turn = Rotation.from_matrix(before[:3, :3].T @ last[:3, :3]).as_rotvec()
+        pose = np.eye(4)
+        pose[:3, :3] = last[:3, :3] @ Rotation.from_rotvec(steps * turn).as_matrix()
+        pose[:3, 3] = last[:3, 3] + steps * (last[:3, 3] - before[:3, 3])
+        return pose
+
     def is_known(self, stamps_ns: NDArray[np.int64], longest_gap_ns: int) -> NDArray[np.bool_]:
         """Return which stamps ``[...]`` are of a pose or between two not too far apart."""
         known_ns = self.stamps_ns

@@ -28,7 +28,7 @@ class Account:
         statistics: The counts.
         health: The state of the cameras.
         synchronizer_dropped: Of each camera, images that got into no frame set, by reason.
-        waiting: Of each camera, images on their way to a frame set.
+        waiting: Of each camera, images in the synchroniser.
         synchronizer: Further key-values of the synchroniser.
         calibration: What is wrong with the calibration of cameras.
         inference: Backend and model.
@@ -96,7 +96,7 @@ def _camera_status(
     values = {
         'received': counters.received,
         'used': counters.used,
-        'waiting': counters.in_sets + account.waiting.get(camera, 0),
+        'waiting': counters.in_intake + counters.in_sets + account.waiting.get(camera, 0),
         'rate_hz': f'{counters.rate_hz():.2f}',
         'age_s': 'none' if age_s is None else f'{age_s:.3f}',
         'clock_offset_s': 'none' if offset_s is None else f'{offset_s:.3f}',

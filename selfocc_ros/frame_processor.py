@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from selfocc_core.cameras import Rig
@@ -47,10 +48,12 @@ class FrameProcessor:
     Attributes:
         odometry: The vehicle's recent motion.
         minimum_cameras: Sets with fewer usable images are not processed.
+        stage: Measures the stage of that name.
     """
 
     odometry: OdometryBuffer
     minimum_cameras: int
+    stage: Callable[[str], AbstractContextManager[None]]
 
     def __call__(self, images: ImageSet) -> ProcessedSet:
         """Return the occupancy of a frame set.
@@ -70,7 +73,12 @@ class FrameProcessor:
             raise UnusableFrameSetError('too few usable images')
         motion = self.odometry.covering([images.stamp_ns, *images.stamps_ns.values()])
         frame_set = FrameSet(images.stamp_ns, frames)
-        result = pipeline.process_inputs(frame_set, motion)
+        with self.stage('assemble'):
+            inputs = pipeline.assemble(frame_set, motion)
+        with self.stage('model'):
+            outputs = pipeline.backend.infer(inputs)
+        with self.stage('interpret'):
+            result = pipeline.interpret(outputs, frame_set)
         return ProcessedSet(frame_set, result, pipeline.rig, unused, motion is not None)
 
 

@@ -27,7 +27,6 @@ class IntakeWorker:
     ) -> None:
         self._work, self._beat, self._overflow = work, beat, overflow
         self._waiting: deque[tuple[str, bytes]] = deque()
-        self._at_work: str | None = None
         self._stopped = False
         self._changed = Condition()
         self._thread = Thread(target=self._run, name='intake', daemon=True)
@@ -43,12 +42,6 @@ class IntakeWorker:
             self._changed.notify()
         if crowded:
             self._overflow(camera)
-
-    def waiting(self) -> Mapping[str, int]:
-        """Return how many messages of each camera wait or are being worked on."""
-        with self._changed:
-            names = [name for name, _ in self._waiting]
-            return Counter(names if self._at_work is None else [*names, self._at_work])
 
     def stop(self) -> Mapping[str, int]:
         """Finish the message at work, end the thread, and return what was still waiting."""
@@ -69,16 +62,10 @@ class IntakeWorker:
             item = self._next()
             if item is not None:
                 self._work(*item)
-                with self._changed:
-                    self._at_work = None
             self._beat()
 
     def _next(self) -> tuple[str, bytes] | None:
         with self._changed:
             if not self._waiting and not self._stopped:
                 self._changed.wait(_BEAT_S)
-            if not self._waiting:
-                return None
-            item = self._waiting.popleft()
-            self._at_work = item[0]
-            return item
+            return self._waiting.popleft() if self._waiting else None

@@ -12,7 +12,9 @@ from selfocc_core.transforms import Trajectory, Transform
 
 _CAPACITY = 512
 _CLOCK_JUMP_NS = 1_000_000_000
-_LATEST_GAP_NS = 20_000_000  # one period of 50 Hz odometry
+# Odometry comes later than images, by its own period and the time it takes to compute. So far
+# ahead of its newest pose the motion is continued.
+_LONGEST_EXTENSION_NS = 200_000_000
 
 
 class OdometryBuffer:
@@ -33,14 +35,17 @@ class OdometryBuffer:
         self._poses.clear()
 
     def covering(self, stamps_ns: Iterable[int]) -> Trajectory | None:
-        """Return the motion, if the poses reach all stamps up to one period of odometry."""
+        """Return the motion over all stamps; ``None`` if the poses do not reach them.
+
+        The last fifth of a second may be continued from the motion before it.
+        """
         stamps_ns, poses = list(stamps_ns), list(self._poses)
-        if not poses or poses[-1][0] < max(stamps_ns) - _LATEST_GAP_NS:
+        if not poses or poses[-1][0] < max(stamps_ns) - _LONGEST_EXTENSION_NS:
             return None
         trajectory = Trajectory(
             np.array([stamp_ns for stamp_ns, _ in poses], np.int64),
             np.stack([pose for _, pose in poses]),
-        )
+        ).extended_to(max(stamps_ns))
         try:
             for stamp_ns in stamps_ns:
                 trajectory.at(stamp_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
@@ -96,7 +96,9 @@ class Session:
             decode_image,
             parameters.frozen_after,
         )
-        self._process_set = FrameProcessor(self._motion.buffer, parameters.minimum_cameras)
+        self._process_set = FrameProcessor(
+            self._motion.buffer, parameters.minimum_cameras, self.statistics.stage
+        )
         self.synchronizer: Synchronizer[PreparedImage] = Synchronizer(
             parameters.cameras, _synchronizer_config(parameters)
         )
@@ -167,9 +169,7 @@ class Session:
         self.reset()
         for images in self._inference.stop():
             self._lose(images, _DEACTIVATED)
-        for camera, reasons in self.synchronizer.dropped.items():
-            for reason, count in reasons.items():
-                self.statistics.image_dropped(camera, reason, count)
+        self.statistics.absorb(self.synchronizer.dropped)
         self._inputs = self._intake = self._inference = None
         self._begin_afresh()
 
@@ -190,14 +190,6 @@ class Session:
         self._outputs.destroy()
         self.backend.close()
 
-    def waiting(self) -> Mapping[str, int]:
-        """Return how many images of each camera are on their way to a frame set."""
-        intake = self._intake
-        in_intake = {} if intake is None else intake.waiting()
-        with self._lock:
-            in_sets = dict(self.synchronizer.waiting)
-        return {name: in_intake.get(name, 0) + in_sets.get(name, 0) for name in in_sets}
-
     def assess(self) -> Health:
         """Return the state of the cameras, and log what changed."""
         with self._lock:
@@ -211,15 +203,16 @@ class Session:
 
     def account(self) -> Account:
         """Return what the diagnostics tell of."""
-        waiting = self.waiting()
-        with self._lock:
+        with self._lock:  # an image that moves on meanwhile would be counted twice, or not at all
+            statistics = self.statistics.snapshot()
+            waiting = dict(self.synchronizer.waiting)
             dropped = {name: dict(of) for name, of in self.synchronizer.dropped.items()}
             synchronizer = {
                 'anchor': self.synchronizer.acting_anchor or 'none',
                 'clock_jumps': self.synchronizer.clock_jumps,
             }
         return Account(
-            statistics=self.statistics.snapshot(),  # the other threads count on meanwhile
+            statistics=statistics,
             health=self.health,
             synchronizer_dropped=dropped,
             waiting=waiting,
@@ -255,7 +248,9 @@ class Session:
     def _synchronize(self, camera: str, stamp_ns: int, image: PreparedImage) -> None:
         with self._lock:
             refused = self.synchronizer.refused(camera)
+            self.statistics.image_handed_on(camera)
             sets = self.synchronizer.push(camera, stamp_ns, image, time.monotonic_ns())
+            self._count(sets)
             wrong_clock = self.synchronizer.refused(camera) > refused
             jumped = self.synchronizer.clock_jumps > self._clock_jumps
             self._clock_jumps = self.synchronizer.clock_jumps
@@ -273,11 +268,15 @@ class Session:
         """Let frame sets go that have waited long enough for late cameras."""
         with self._lock:
             sets = self.synchronizer.poll(time.monotonic_ns())
+            self._count(sets)
         self._submit(sets)
+
+    def _count(self, sets: Sequence[ImageSet]) -> None:
+        for images in sets:
+            self.statistics.set_formed(images.payloads)
 
     def _submit(self, sets: Sequence[ImageSet]) -> None:
         for images in sets:
-            self.statistics.set_formed(images.payloads)
             if self._inference is None:
                 self._lose(images, _DEACTIVATED)
             else:
@@ -299,8 +298,7 @@ class Session:
 
     def _publish_occupancy(self, images: ImageSet) -> None:
         with self.statistics.stage('total'):
-            with self.statistics.stage('inference'):
-                processed = self._process_set(images)
+            processed = self._process_set(images)
             with self.statistics.stage('publish'):
                 self._outputs.publish(processed, self._parameters, self.backend.card.threshold)
         self.latest = processed.result

@@ -26,6 +26,7 @@ class CameraCounters:
     Attributes:
         received: Images that arrived.
         used: Images from which occupancy was made and published.
+        in_intake: Images that wait to be prepared.
         in_sets: Images in frame sets that wait for inference or are in it.
         dropped: Images from which none was made, by reason.
         arrivals_s: When the recent ones arrived.
@@ -34,6 +35,7 @@ class CameraCounters:
 
     received: int = 0
     used: int = 0
+    in_intake: int = 0
     in_sets: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     arrivals_s: deque[float] = field(default_factory=lambda: deque(maxlen=32))
@@ -98,6 +100,7 @@ class NodeStatistics:
         with self._lock:
             counters = self.cameras[camera]
             counters.received += 1
+            counters.in_intake += 1
             counters.arrivals_s.append(self.clock_s())
 
     def clock_compared(self, camera: str, offset_s: float) -> None:
@@ -106,9 +109,21 @@ class NodeStatistics:
             self.cameras[camera].clock_offset_s = offset_s
 
     def image_dropped(self, camera: str, reason: str, count: int = 1) -> None:
-        """Count images that got into no frame set."""
+        """Count images that the intake did not hand on to the synchroniser."""
         with self._lock:
+            self.cameras[camera].in_intake -= count
             self.cameras[camera].dropped[reason] += count
+
+    def image_handed_on(self, camera: str) -> None:
+        """Count an image that went to the synchroniser."""
+        with self._lock:
+            self.cameras[camera].in_intake -= 1
+
+    def absorb(self, dropped: Mapping[str, Mapping[str, int]]) -> None:
+        """Take over the counts of a synchroniser that has come to its end."""
+        with self._lock:
+            for camera, reasons in dropped.items():
+                self.cameras[camera].dropped.update(reasons)
 
     def set_formed(self, cameras: Iterable[str]) -> None:
         """Count a frame set that the synchroniser formed of these cameras' images."""

@@ -90,3 +90,19 @@ def test_edges_of_an_enlarged_image_show_the_edges_of_the_cameras():
     pixels = Preprocessor(lens, 48, 64).source_pixels()
     np.testing.assert_allclose(pixels[[0, -1], :, 1].T, [[0, 11]] * 64, atol=0.01)
     np.testing.assert_allclose(pixels[:, [0, -1], 0], [[0, 15]] * 48, atol=0.01)
+
+
+@pytest.mark.parametrize('size', [(1600, 900), (1920, 1080), (3840, 2160), (1601, 901)])
+def test_large_images_are_averaged_almost_exactly(size):
+    """Halving first is a tenth of the work; a photograph has soft shapes and some noise."""
+    width, height = size
+    generator = np.random.default_rng(4)
+    shapes = generator.integers(0, 236, (18, 32, 3), dtype=np.uint8)
+    image = cv2.resize(shapes, size, interpolation=cv2.INTER_CUBIC)
+    image += generator.integers(0, 20, image.shape, dtype=np.uint8)
+    preprocess = Preprocessor(camera(width, height), 96, 176)
+    resized = preprocess._resized_size
+    exact = cv2.resize(image, resized, interpolation=cv2.INTER_AREA)[-96:, :176].astype(float)
+    difference = np.abs(preprocess(image) - exact)
+    assert difference.mean() < 0.5
+    assert np.percentile(difference, 99) <= 3

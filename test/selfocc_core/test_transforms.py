@@ -110,3 +110,34 @@ def test_trajectory_refuses_stamps_that_do_not_increase(stamps):
 def test_a_broken_quaternion_is_one_sentence(quaternion):
     with pytest.raises(SelfOccError, match='is no pose'):
         transform_from_quaternion((0, 0, 0), quaternion)
+
+
+@given(
+    st.floats(-20, 20),
+    st.floats(-20, 20),
+    st.floats(-1.0, 1.0),
+    st.integers(1, 200_000_000),
+    st.integers(10_000_000, 100_000_000),
+)
+def test_even_motion_is_continued_exactly(vx_m_s, vy_m_s, turn_rad_s, ahead_ns, step_ns):
+    """Even: at one velocity over ground while turning at one rate, such as a spinning puck."""
+
+    def pose(stamp_ns):
+        time_s = stamp_ns * 1e-9
+        half = 0.5 * turn_rad_s * time_s
+        place = (vx_m_s * time_s, vy_m_s * time_s, 0.0)
+        return transform_from_quaternion(place, (0.0, 0.0, np.sin(half), np.cos(half)))
+
+    known = Trajectory(np.array([0, step_ns]), np.stack([pose(0), pose(step_ns)]))
+    extended = known.extended_to(step_ns + ahead_ns)
+    np.testing.assert_allclose(
+        extended.at(step_ns + ahead_ns), pose(step_ns + ahead_ns), atol=1e-6
+    )
+    np.testing.assert_array_equal(extended.at(step_ns), known.at(step_ns))
+
+
+def test_what_is_covered_is_not_extended_and_a_single_pose_stays():
+    known = drive_forward()
+    assert known.extended_to(int(known.stamps_ns[-1])) is known
+    alone = Trajectory(np.array([0]), np.eye(4)[None])
+    np.testing.assert_array_equal(alone.extended_to(10**8).at(10**8), np.eye(4))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,10 @@ def pipeline(backend):
     return OccupancyPipeline(backend, RIG)
 
 
+def processor(odometry=None, minimum=1):
+    return FrameProcessor(odometry or OdometryBuffer(), minimum, lambda name: nullcontext())
+
+
 def image_set(pipeline, generation=1, **replaced):
     image = np.zeros((96, 176, 3), np.uint8)
     prepared = PreparedImage(START_NS, image, pipeline, generation)
@@ -40,7 +46,7 @@ def image_set(pipeline, generation=1, **replaced):
 
 
 def test_a_damaged_image_costs_only_its_camera(pipeline):
-    processed = FrameProcessor(OdometryBuffer(), 1)(image_set(pipeline, back=DAMAGED))
+    processed = processor()(image_set(pipeline, back=DAMAGED))
     usable = set(RIG.names) - {'back'}
     assert set(processed.frame_set.frames) == usable == set(processed.result.depths)
     assert processed.rig is RIG
@@ -49,14 +55,12 @@ def test_a_damaged_image_costs_only_its_camera(pipeline):
 
 def test_too_few_usable_images_are_not_guessed_from(pipeline):
     with pytest.raises(UnusableFrameSetError, match='too few usable images'):
-        FrameProcessor(OdometryBuffer(), 6)(image_set(pipeline, back=DAMAGED))
+        processor(minimum=6)(image_set(pipeline, back=DAMAGED))
 
 
 def test_a_set_without_any_usable_image_has_no_result(pipeline):
     with pytest.raises(UnusableFrameSetError, match='too few usable images'):
-        FrameProcessor(OdometryBuffer(), 1)(
-            image_set(pipeline, **dict.fromkeys(RIG.names, DAMAGED))
-        )
+        processor()(image_set(pipeline, **dict.fromkeys(RIG.names, DAMAGED)))
 
 
 def test_images_of_the_former_calibration_are_left_out(backend, pipeline):
@@ -65,13 +69,13 @@ def test_images_of_the_former_calibration_are_left_out(backend, pipeline):
     image = PreparedImage(START_NS, np.zeros((96, 176, 3), np.uint8), newer, 2)
     images = image_set(pipeline, front=image, back=image)
     assert unusable(images) == dict.fromkeys(set(RIG.names) - {'front', 'back'}, RECALIBRATED)
-    processed = FrameProcessor(OdometryBuffer(), 1)(images)
+    processed = processor()(images)
     assert set(processed.frame_set.frames) == {'front', 'back'}
 
 
 def test_odometry_is_used_where_it_covers_the_stamps(pipeline):
     odometry = OdometryBuffer()
-    process = FrameProcessor(odometry, 1)
+    process = processor(odometry)
     assert process(image_set(pipeline)).with_odometry is False
     odometry.add(START_NS - 10**7, np.eye(4))
     odometry.add(START_NS + 10**7, np.eye(4))

@@ -47,14 +47,12 @@ def test_of_a_camera_that_sends_too_fast_the_oldest_go_and_the_others_stay():
     for i in range(10):
         blocked.worker.submit('fast', bytes([i]))
     assert blocked.overflowed == {'fast': 6}
-    assert blocked.worker.waiting() == {'slow': 1, 'other': 1, 'fast': 4}
     blocked.go.set()
     while len(blocked.done) < 6:
         assert blocked.started.wait(TIMEOUT_S)
     newest = [('fast', bytes([i])) for i in (6, 7, 8, 9)]
     assert blocked.done == [('slow', b'at work'), ('other', b'x'), *newest]
-    assert blocked.worker.waiting() == {}
-    blocked.worker.stop()
+    assert blocked.worker.stop() == {}
 
 
 def test_what_waits_when_it_stops_is_returned():

@@ -26,14 +26,17 @@ def test_poses_between_the_samples_are_interpolated():
 
 def test_stamps_outside_give_nothing():
     buffer = filled([10**9, 2 * 10**9])
-    assert buffer.covering([1_500_000_000, 2_200_000_000]) is None
+    assert buffer.covering([500_000_000, 1_500_000_000]) is None
     assert OdometryBuffer().covering([0]) is None
 
 
-def test_poses_must_reach_the_newest_stamp_up_to_one_period():
+def test_a_fifth_of_a_second_is_continued_and_no_more():
+    """Images are there before the odometry of their moment is."""
     buffer = filled([10**9, 2 * 10**9])
-    assert buffer.covering([1_500_000_000, 2_020_000_000]) is not None
-    assert buffer.covering([1_500_000_000, 2_020_000_001]) is None
+    trajectory = buffer.covering([1_500_000_000, 2_200_000_000])
+    assert trajectory is not None
+    np.testing.assert_allclose(trajectory.at(2_200_000_000)[:3, 3], (2.2, 0, 0))
+    assert buffer.covering([1_500_000_000, 2_200_000_001]) is None
 
 
 def test_a_clock_set_back_starts_anew_and_repeats_are_ignored():

@@ -62,12 +62,14 @@ def test_each_image_ends_in_one_place():
         statistics.image_arrived('front')
         statistics.image_arrived('back')
     statistics.image_dropped('back', 'damaged message')
-    for _ in range(4):
+    for camera in ['front'] * 5 + ['back'] * 3:  # the fourth of the back waits in the intake
+        statistics.image_handed_on(camera)
+    for _ in range(3):
         statistics.set_formed(['front', 'back'])
     statistics.set_published(['front', 'back'], {}, with_odometry=True)
     statistics.set_published(['front', 'back'], {'back': 'black image'}, with_odometry=True)
     statistics.set_lost('superseded', dict.fromkeys(['front', 'back'], 'frame set superseded'))
-    array = diagnosed(statistics, waiting={'front': 1}, synchronizer_dropped={'back': {}})
+    array = diagnosed(statistics, waiting={'front': 2}, synchronizer_dropped={'back': {}})
     front, back = (values_of(array, f': camera {name}') for name in ('front', 'back'))
     assert (front['received'], front['used'], front['waiting']) == ('5', '2', '2')
     assert front['dropped: frame set superseded'] == '1'
@@ -159,7 +161,7 @@ def test_stages_report_median_and_95th_percentile():
 
 def test_what_the_synchroniser_dropped_is_told_at_the_camera_and_added_up():
     statistics = NodeStatistics(['front'])
-    statistics.image_dropped('front', 'out of order')
+    statistics.absorb({'front': {'out of order': 1}})
     dropped = {'front': Counter({'out of order': 3})}
     array = diagnosed(statistics, synchronizer_dropped=dropped, synchronizer={'anchor': 'front'})
     assert values_of(array, ': camera front')['dropped: out of order'] == '4'

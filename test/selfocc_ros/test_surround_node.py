@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 from mock_model import DEPTH_M
+from rcl_interfaces.srv import GetParameters
+from rclpy.qos import ReliabilityPolicy
 from running_node import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE
 from small_drive import START_NS
+from std_srvs.srv import Trigger
+from visualization_msgs.msg import MarkerArray
 
 from selfocc_core.bag_messages import decode_point_cloud, pixel_array, stamp_ns_of, xyz
 
@@ -70,7 +75,7 @@ def test_every_frame_set_is_accounted_for(running_node):
     assert all(node.account(f': camera {name}')['received'] == '12' for name in node.rig.names)
     assert account['backend'] == 'onnxruntime-cpu'
     assert account['backend not taken: tensorrt'].startswith('TensorRT for Python cannot be')
-    assert float(account['inference_ms_p95']) >= float(account['inference_ms_p50']) > 0
+    assert float(account['model_ms_p95']) >= float(account['model_ms_p50']) > 0
 
 
 def test_a_missing_camera_does_not_stop_the_others(running_node):
@@ -220,3 +225,104 @@ def test_voxels_of_three_states_go_out_where_nav2_is_installed(running_node):
     assert np.any(occupied)
     assert not np.any(occupied & ~not_free)
     assert np.any(not_free & ~occupied)
+
+
+def test_the_newest_grid_can_be_saved(running_node, tmp_path):
+    node = running_node(save_folder=str(tmp_path / 'grids'))
+    node.listen_to_all()
+    node.wait_until_ready()
+    refused = node.call(Trigger, 'save_grid', Trigger.Request())
+    assert not refused.success
+    assert 'there is no grid yet' in refused.message
+    node.publish_set(START_NS)
+    published(node, 1)
+    answer = node.call(Trigger, 'save_grid', Trigger.Request())
+    assert answer.success
+    assert answer.message == str(tmp_path / 'grids' / f'{START_NS}.npz')
+    with np.load(answer.message, allow_pickle=False) as saved:
+        assert saved['states'].shape == saved['sdf_m'].shape == (128, 128, 16)
+        assert set(np.unique(saved['states'])) == {0, 1, 2}
+        assert (saved['frame_id'], saved['stamp_ns']) == ('base_link', START_NS)
+        np.testing.assert_allclose(saved['voxel_size_m'], 0.4)
+        np.testing.assert_allclose(saved['minimum_m'], (-25.6, -25.6, -2.0))
+
+
+def test_a_folder_that_cannot_be_written_is_an_answer_and_no_crash(running_node, tmp_path):
+    (tmp_path / 'file').write_text('not a folder')
+    node = running_node(save_folder=str(tmp_path / 'file'))
+    node.listen_to_all()
+    node.wait_until_ready()
+    node.publish_set(START_NS)
+    published(node, 1)
+    answer = node.call(Trigger, 'save_grid', Trigger.Request())
+    assert not answer.success
+    assert 'cannot write' in answer.message
+
+
+def test_reset_forgets_what_waits(running_node):
+    node = running_node(timeout_ms=10000.0, silent_after_ms=60000.0)
+    node.listen_to_all()
+    node.wait_until_ready()
+    node.publish_set(START_NS, cameras=['front', 'back'])
+    node.wait_for(lambda: node.account(': camera back').get('waiting') == '1')
+    assert node.call(Trigger, 'reset', Trigger.Request()).success
+    node.wait_for(lambda: node.account(': camera back').get('dropped: reset') == '1')
+    assert node.account(': camera back')['waiting'] == '0'
+    node.publish_set(START_NS - 50_000_000)  # older than what was forgotten
+    published(node, 1)
+
+
+def test_markers_come_when_asked_for_and_no_more_than_that(running_node):
+    node = running_node(marker_limit=50)
+    node.listen(MarkerArray, '/surround/debug/markers')
+    node.wait_until_ready()
+    node.publish_set(START_NS)
+    node.wait_for(lambda: node.received['/surround/debug/markers'])
+    (marker,) = node.received['/surround/debug/markers'][0].markers
+    assert (len(marker.points), marker.type) == (50, marker.CUBE_LIST)
+    assert marker.scale.x == pytest.approx(0.4)
+    assert max(np.hypot(point.x, point.y) for point in marker.points) < 10.0  # the nearest ones
+    assert marker.header.frame_id == 'base_link'
+
+
+def test_nothing_is_computed_while_nobody_listens(running_node):
+    node = running_node()
+    node.wait_until_ready()
+    node.publish_set(START_NS)
+    node.wait_for(lambda: node.account().get('lost: nobody listens') == '1')
+    assert 'model_ms_p50' not in node.account()
+    assert node.account()['published'] == '0'
+    assert node.status_of(': inference')[0] == b'\x00'
+
+
+def test_quality_of_service_can_be_overridden(running_node):
+    points = 'qos_overrides./surround/occupancy/points.publisher.reliability'
+    images = 'qos_overrides./surround/input/back/image.subscription.depth'
+    node = running_node(**{points: 'best_effort', images: 7})
+    node.wait_until_ready()
+    node.wait_for(lambda: node.node.get_publishers_info_by_topic(POINTS))
+    (info,) = node.node.get_publishers_info_by_topic(POINTS)
+    assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+    described = node.call(GetParameters, 'get_parameters', GetParameters.Request(names=[images]))
+    assert described.values[0].integer_value == 7
+
+
+def test_going_round_its_states_leaves_nothing_behind(running_node):
+    """No thread, no topic, no subscription; memory is the soak test's business."""
+    node = running_node(autostart=False)
+    threads, topics = [], []
+    for _ in range(4):
+        assert node.change_state(CONFIGURE)
+        assert node.change_state(ACTIVATE)
+        node.wait_for(lambda: node.node.count_subscribers('/surround/input/back/image') == 1)
+        assert node.change_state(DEACTIVATE)
+        node.wait_for(lambda: node.node.count_subscribers('/surround/input/back/image') == 0)
+        assert node.change_state(CLEANUP)
+        node.wait_for(lambda: node.node.count_publishers(POINTS) == 0)
+        process = Path(f'/proc/{node.process.process.pid}')
+        threads.append(len(list((process / 'task').iterdir())))
+        offered = node.node.get_service_names_and_types_by_node('surround', '/')
+        topics.append(sorted(name for name, _ in offered))
+    assert threads[0] == threads[-1]
+    assert topics[0] == topics[-1]
+    assert '/surround/save_grid' not in topics[-1]
