@@ -73,11 +73,11 @@ class ClockConsensus:
             self._agreed.append(account)
             return Verdict.AGREES
         votes = [a for a in self._latest.values() if now_ns - a.heard_ns <= _VOTES_FOR_NS]
-        supporters = [vote for vote in votes if self._agree(vote, account)]
-        if len(supporters) <= sum(self._agree(vote, agreed) for vote in votes):
+        supporters = sum(self._agree(vote, account) for vote in votes)
+        if supporters <= sum(self._agree(vote, agreed) for vote in votes):
             return Verdict.AHEAD if account.ahead_of_ns(agreed) > 0 else Verdict.BEHIND
         self._agreed.clear()
-        self._agreed.extend(supporters)
+        self._agreed.append(account)
         return Verdict.JUMPED
 
     def _agree(self, one: _Account, other: _Account) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from selfocc_core.frames import Image
@@ -18,11 +19,17 @@ def exposure_fault(image: Image) -> str | None:
     Args:
         image: The network input ``[H, W, 3]``: small, and free of single dead pixels.
     """
-    if np.mean(image.max(axis=2) <= _BLACK_LEVEL) >= _BLACK_SHARE:
+    if _share_between(image, 0, _BLACK_LEVEL) >= _BLACK_SHARE:
         return BLACK
-    if np.mean(image.min(axis=2) >= _WHITE_LEVEL) >= _SATURATED_SHARE:
+    if _share_between(image, _WHITE_LEVEL, 255) >= _SATURATED_SHARE:
         return SATURATED
     return None
+
+
+def _share_between(image: Image, low: int, high: int) -> float:
+    """Return the share of the pixels of which all channels lie between two levels."""
+    inside = cv2.inRange(image, (low, low, low), (high, high, high))
+    return float(cv2.countNonZero(inside) / inside.size)
 
 
 class FreezeWatch:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from selfocc_core.backends import Backend
-from selfocc_core.bag_messages import stamp_ns_of, typestore
+from selfocc_core.bag_messages import pixel_array, stamp_ns_of, typestore
 from selfocc_core.cameras import Camera, Rig
 from selfocc_core.errors import SelfOccError
 from selfocc_core.frames import Image
@@ -136,10 +138,12 @@ class ImageIntake:
 
     def _prepare(self, camera: str, message: Any) -> tuple[Image, OccupancyPipeline]:
         pipeline = self._pipeline_for(camera)
-        image = self._decoded(message)
+        image, is_bgr = self._decoded(message)
         if image.shape[:2] != _size(pipeline, camera):
             pipeline = self._adapted(camera, image, pipeline)
         prepared = pipeline.prepare(camera, image)
+        if is_bgr:
+            prepared = np.ascontiguousarray(prepared[..., ::-1])
         fault = exposure_fault(prepared)
         if self._freezes[camera].is_frozen(prepared) and fault is None:
             fault = FROZEN
@@ -158,9 +162,15 @@ class ImageIntake:
             raise _UnusableError(NOT_CALIBRATED, f'camera "{camera}" is not calibrated yet')
         return pipeline
 
-    def _decoded(self, message: Any) -> Image:
+    def _decoded(self, message: Any) -> tuple[Image, bool]:
+        """Return the image, and whether its channels are still to be put in order.
+
+        That is cheaper for the network's small input than for the camera's large image.
+        """
         try:
-            return self._decode(message)
+            if getattr(message, 'encoding', '') == 'bgr8':
+                return pixel_array(message, np.dtype(np.uint8), 3), True
+            return self._decode(message), False
         except SelfOccError as error:
             raise _UnusableError(DAMAGED_IMAGE, str(error)) from error
 

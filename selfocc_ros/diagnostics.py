@@ -30,6 +30,7 @@ class Account:
         synchronizer_dropped: Of each camera, images that got into no frame set, by reason.
         waiting: Of each camera, images in the synchroniser.
         synchronizer: Further key-values of the synchroniser.
+        topics: Image topic of each camera.
         calibration: What is wrong with the calibration of cameras.
         inference: Backend and model.
         active: Whether images are expected.
@@ -40,6 +41,7 @@ class Account:
     synchronizer_dropped: Mapping[str, Mapping[str, int]]
     waiting: Mapping[str, int]
     synchronizer: Mapping[str, object]
+    topics: Mapping[str, str]
     calibration: Mapping[str, str]
     inference: Mapping[str, str]
     active: bool
@@ -67,10 +69,13 @@ def diagnostic_array(node: str, stamp: Any, account: Account) -> DiagnosticArray
 
 def values_of(array: Any, suffix: str) -> dict[str, str]:
     """Return the key-values of the status whose name ends with ``suffix``; empty if none does."""
-    for status in array.status:
-        if status.name.endswith(suffix):
-            return {value.key: value.value for value in status.values}
-    return {}
+    status = status_named(array, suffix)
+    return {} if status is None else {value.key: value.value for value in status.values}
+
+
+def status_named(array: Any, suffix: str) -> Any:
+    """Return the status whose name ends with ``suffix``; ``None`` if none does."""
+    return next((status for status in array.status if status.name.endswith(suffix)), None)
 
 
 def _occupancy_status(name: str, account: Account) -> DiagnosticStatus:
@@ -94,6 +99,7 @@ def _camera_status(
     age_s, offset_s = counters.age_s(statistics.clock_s()), counters.clock_offset_s
     dropped = counters.dropped + Counter(account.synchronizer_dropped.get(camera, {}))
     values = {
+        'topic': account.topics.get(camera, ''),
         'received': counters.received,
         'used': counters.used,
         'waiting': counters.in_intake + counters.in_sets + account.waiting.get(camera, 0),

@@ -26,7 +26,7 @@ from selfocc_ros.frame_processor import (
     UnusableFrameSetError,
     unusable,
 )
-from selfocc_ros.inputs import ImageInputs, MotionInput, calibration_source
+from selfocc_ros.inputs import ImageInputs, MotionInput, calibration_source, image_topics
 from selfocc_ros.intake_worker import IntakeWorker
 from selfocc_ros.latest_only_worker import LatestOnlyWorker
 from selfocc_ros.outputs import Outputs
@@ -84,6 +84,7 @@ class Session:
         self._intake: IntakeWorker | None = None
         self._inference: LatestOnlyWorker[ImageSet] | None = None
         self.latest: OccupancyResult | None = None
+        self._started_s = self.statistics.clock_s()
         self._begin_afresh()
 
     def _begin_afresh(self) -> None:
@@ -144,13 +145,19 @@ class Session:
         }
 
     @property
+    def silent_s(self) -> float:
+        """How long nothing has been published since images are taken."""
+        published_s = self.statistics.published_at_s
+        return self.statistics.clock_s() - max(self._started_s, published_s or self._started_s)
+
+    @property
     def active(self) -> bool:
         """Whether images are taken."""
         return self._inputs is not None
 
     def start(self) -> None:
         """Begin to take images."""
-        self._health = self._new_health()
+        self._health, self._started_s = self._new_health(), self.statistics.clock_s()
         self._inference = LatestOnlyWorker(
             self._process, lambda images: self._lose(images, 'superseded by a newer one')
         )
@@ -217,6 +224,10 @@ class Session:
             synchronizer_dropped=dropped,
             waiting=waiting,
             synchronizer=synchronizer,
+            topics={
+                camera: self._node.resolve_topic_name(topic)
+                for camera, topic in image_topics(self._parameters).items()
+            },
             calibration=dict(self.rigs.problems),
             inference=self.inference,
             active=self.active,

@@ -10,6 +10,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -20,6 +21,7 @@ from selfocc_core.errors import SelfOccError
 from selfocc_ros.diagnostics import diagnostic_array
 from selfocc_ros.parameters import changed, declare_parameters, is_live, read_parameters
 from selfocc_ros.session import Session
+from selfocc_ros.silence import SilenceWatch
 from selfocc_ros.transport import reliable_qos
 
 _ASSESSMENT_PERIOD_S = 0.2
@@ -36,8 +38,11 @@ class SurroundNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._session: Session | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', reliable_qos())
-        self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
-        self.create_timer(_ASSESSMENT_PERIOD_S, self._assess)
+        self._silence = SilenceWatch(self)
+        # Not of ROS time: a clock that stands still is one of the faults to tell of.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
+        self.create_timer(_ASSESSMENT_PERIOD_S, self._assess, clock=steady)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and the rig, and offer the topics."""
@@ -107,11 +112,14 @@ class SurroundNode(LifecycleNode):
             self._session.assess()
 
     def _publish_diagnostics(self) -> None:
-        if self._session is not None:
-            array = diagnostic_array(
-                self.get_name(), self.get_clock().now().to_msg(), self._session.account()
-            )
-            self._diagnostics.publish(array)
+        session = self._session
+        if session is None:
+            return
+        now = self.get_clock().now().to_msg()
+        array = diagnostic_array(self.get_name(), now, session.account())
+        if session.active:
+            self._silence.look(session.parameters, session.silent_s, array)
+        self._diagnostics.publish(array)
 
 
 def main(args: Sequence[str] | None = None) -> int:

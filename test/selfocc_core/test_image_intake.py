@@ -79,6 +79,19 @@ def test_an_image_becomes_what_the_pipeline_itself_would_make_of_it(backend, cal
     assert prepared.image.shape == (96, 176, 3)
 
 
+@pytest.mark.parametrize('encoding', ['bgr8', 'bgra8', 'rgba8'])
+def test_colours_are_put_in_order(backend, calibration, encoding):
+    image = pixels()
+    channels = {'bgr8': [2, 1, 0], 'bgra8': [2, 1, 0, 0], 'rgba8': [0, 1, 2, 0]}[encoding]
+    message = bag_messages.raw_image(image, STAMP_NS, 'camera')
+    message.data = np.ascontiguousarray(image[..., channels]).reshape(-1)
+    message.encoding, message.step = encoding, 352 * len(channels)
+    raw = bytes(bag_messages.typestore().serialize_cdr(message, RAW_TYPE))
+    prepared = intake_of(backend, calibration)('back', raw)
+    assert prepared.fault is None
+    np.testing.assert_array_equal(prepared.image, prepared.pipeline.prepare('back', image))
+
+
 def test_a_compressed_image_is_decoded(backend, calibration):
     smooth = np.full((198, 352, 3), (200, 100, 50), np.uint8)
     prepared = intake_of(backend, calibration, compressed=True)('back', compressed_message(smooth))

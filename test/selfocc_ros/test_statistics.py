@@ -29,6 +29,7 @@ def diagnosed(statistics, **changes):
         synchronizer_dropped={},
         waiting={},
         synchronizer={},
+        topics={},
         calibration={},
         inference={'backend': 'none', 'model': 'mock 0.1.0'},
         active=True,

@@ -13,11 +13,13 @@ from mock_model import DEPTH_M
 from rcl_interfaces.srv import GetParameters
 from rclpy.qos import ReliabilityPolicy
 from running_node import ACTIVATE, CLEANUP, CONFIGURE, DEACTIVATE
+from sensor_msgs.msg import Image as ImageMessage
 from small_drive import START_NS
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from selfocc_core.bag_messages import decode_point_cloud, pixel_array, stamp_ns_of, xyz
+from selfocc_ros.transport import reliable_qos
 
 pytestmark = pytest.mark.ros
 
@@ -179,7 +181,7 @@ def test_camera_info_and_tf_calibrate_the_node_where_tf2_is_installed(running_no
     from sensor_msgs.msg import CameraInfo
 
     from selfocc_core import bag_messages
-    from selfocc_ros.transport import latched_qos, reliable_qos
+    from selfocc_ros.transport import latched_qos
 
     def as_rclpy(message_class, message):
         raw = bag_messages.typestore().serialize_cdr(message, message.__msgtype__)
@@ -326,3 +328,49 @@ def test_going_round_its_states_leaves_nothing_behind(running_node):
     assert threads[0] == threads[-1]
     assert topics[0] == topics[-1]
     assert '/surround/save_grid' not in topics[-1]
+
+
+def said_why(node):
+    """Wait for the reason of the silence in the log and return it."""
+    node.wait_for(lambda: 'nothing comes out: ' in node.log)
+    return node.log.split('nothing comes out: ')[-1].splitlines()[0]
+
+
+def test_after_five_seconds_of_silence_it_says_where_the_images_are(running_node):
+    node = running_node()
+    node.listen_to_all()
+    elsewhere = {}
+    for camera, publisher in list(node.images.items()):
+        topic = f'/sensing/{camera}/image_raw'
+        elsewhere[camera] = node.node.create_publisher(ImageMessage, topic, reliable_qos())
+        node.node.destroy_publisher(publisher)
+    reason = said_why(node)
+    assert '/surround/input/front/image' in reason
+    assert '/sensing/front/image_raw' in reason
+    assert 'remap' in reason or ':=' in reason
+    node.wait_for(lambda: reason in node.status_of(': occupancy')[1])
+    assert node.status_of(': occupancy')[0] == b'\x02'
+
+
+def test_it_says_so_when_the_images_come_the_other_way(running_node):
+    node = running_node(image_transport='compressed')
+    node.listen_to_all()
+    reason = said_why(node)
+    assert 'image_transport' in reason
+    assert 'raw' in reason
+
+
+def test_it_says_so_when_the_clock_of_the_simulation_stands_still(running_node):
+    node = running_node(use_sim_time=True)
+    node.listen_to_all()
+    assert '/clock' in said_why(node)
+
+
+def test_a_node_to_which_nobody_listens_does_not_complain(running_node):
+    node = running_node()
+    node.wait_until_ready()
+    for index in range(70):
+        node.publish_set(START_NS + index * 100_000_000)
+        node.spin_for(0.1)
+    node.wait_for(lambda: int(node.account().get('lost: nobody listens', 0)) > 60)
+    assert 'nothing comes out' not in node.log
