@@ -31,12 +31,7 @@ NODE = '/surround'
 _ANSWER_TIMEOUT_S = 20.0
 _SETTLE_TIMEOUT_S = 30.0
 # On a slow machine the images of one moment may arrive far apart; the drive can wait for them.
-_PARAMETERS = {
-    'autostart': True,
-    'timeout_ms': 2000.0,
-    'silent_after_ms': 20000.0,
-    'tolerance_ms': 60.0,
-}
+_PARAMETERS = {'autostart': True, 'timeout_ms': 2000.0, 'tolerance_ms': 60.0}
 
 
 def replay(

@@ -118,7 +118,7 @@ def test_a_good_drive_is_one_clip_and_nothing_is_said(tmp_path, caplog, raw):
         (spoilt('/camera/', lambda m: cut_off(m) if hasattr(m, 'format') else m), '72 of 72 imag'),
         (
             spoilt(FRONT, lambda m: at(m, 0)),
-            rf'0 moments .*11 without a new image on {FRONT}',
+            rf'0 moments .*11 without an image on {FRONT}',
         ),
         (
             spoilt('/odometry', lambda m: at(m, 5)),
