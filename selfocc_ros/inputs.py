@@ -11,7 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from selfocc_core.bag_messages import parent_from_child, stamp_ns_of
 from selfocc_core.errors import SelfOccError
-from selfocc_ros.odometry_buffer import OdometryBuffer
+from selfocc_core.odometry_buffer import OdometryBuffer
 from selfocc_ros.parameters import NodeParameters
 from selfocc_ros.rig_source import FixedRig, ListenedRig, RigSource
 from selfocc_ros.transform_listener import TransformListener

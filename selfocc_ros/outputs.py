@@ -11,6 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
+from selfocc_core.frame_processor import ProcessedSet
 from selfocc_ros.conversions import (
     depth_camera_info,
     depth_message,
@@ -20,7 +21,6 @@ from selfocc_ros.conversions import (
     occupied_markers,
     voxel_grid,
 )
-from selfocc_ros.frame_processor import ProcessedSet
 from selfocc_ros.parameters import NodeParameters
 from selfocc_ros.transport import output_qos, overridable
 

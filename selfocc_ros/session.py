@@ -13,6 +13,12 @@ from rclpy.lifecycle import LifecycleNode
 
 from selfocc_core.backends import open_backend
 from selfocc_core.errors import SelfOccError
+from selfocc_core.frame_processor import (
+    FrameProcessor,
+    ImageSet,
+    UnusableFrameSetError,
+    unusable,
+)
 from selfocc_core.health import Health, HealthMonitor, Level
 from selfocc_core.image_intake import ImageIntake, PipelineSource, PreparedImage
 from selfocc_core.pipeline import OccupancyPipeline, OccupancyResult
@@ -20,12 +26,6 @@ from selfocc_core.synchronizer import Synchronizer, SynchronizerConfig
 from selfocc_core.voxels import VoxelGrid, height_band
 from selfocc_ros.conversions import decode_image
 from selfocc_ros.diagnostics import Account
-from selfocc_ros.frame_processor import (
-    FrameProcessor,
-    ImageSet,
-    UnusableFrameSetError,
-    unusable,
-)
 from selfocc_ros.inputs import ImageInputs, MotionInput, calibration_source, image_topics
 from selfocc_ros.intake_worker import IntakeWorker
 from selfocc_ros.latest_only_worker import LatestOnlyWorker
@@ -97,9 +97,7 @@ class Session:
             decode_image,
             parameters.frozen_after,
         )
-        self._process_set = FrameProcessor(
-            self._motion.buffer, parameters.minimum_cameras, self.statistics.stage
-        )
+        self._process_set = FrameProcessor(parameters.minimum_cameras, self.statistics.stage)
         self.synchronizer: Synchronizer[PreparedImage] = Synchronizer(
             parameters.cameras, _synchronizer_config(parameters)
         )
@@ -309,7 +307,7 @@ class Session:
 
     def _publish_occupancy(self, images: ImageSet) -> None:
         with self.statistics.stage('total'):
-            processed = self._process_set(images)
+            processed = self._process_set(images, self._motion.buffer.covering_set(images))
             with self.statistics.stage('publish'):
                 self._outputs.publish(processed, self._parameters, self.backend.card.threshold)
         self.latest = processed.result

@@ -29,7 +29,10 @@ def generate_launch_description():
     return LaunchDescription([])
 """
 # As root it would sort processes into control groups of its own: it gets none to write to.
-WITHOUT_CGROUPS = 'mount -t tmpfs -o ro none /sys/fs/cgroup && exec "$@"'
+WITHOUT_CGROUPS = [
+    *('unshare', '--mount', 'sh', '-c'),
+    *('mount -t tmpfs -o ro none /sys/fs/cgroup && exec "$@"', 'sh'),
+]
 
 
 class Launcher:
@@ -65,12 +68,16 @@ class Launcher:
         return yaml.safe_load(model.read_text())['structure'].get('nodes') or {}
 
     def start(self, *arguments: object) -> subprocess.Popen:
-        """Start what a launch file starts."""
-        command = self._command('launch', '--disable-all', *arguments)
-        if os.geteuid() == 0:
-            command = ['unshare', '--mount', 'sh', '-c', WITHOUT_CGROUPS, 'sh', *command]
+        """Start what a launch file starts.
+
+        Raises:
+            RuntimeError: We are root and cannot keep it from the control groups.
+        """
+        contained = WITHOUT_CGROUPS if os.geteuid() == 0 else []
+        if subprocess.run([*contained, 'true'], check=False).returncode != 0:
+            raise RuntimeError('control groups cannot be hidden from it')
         return subprocess.Popen(
-            command,
+            [*contained, *self._command('launch', '--disable-all', *arguments)],
             env=self._environment(),
             cwd=self._folder,
             start_new_session=True,

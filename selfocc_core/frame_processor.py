@@ -12,7 +12,7 @@ from selfocc_core.frames import CameraFrame, FrameSet
 from selfocc_core.image_intake import PreparedImage
 from selfocc_core.pipeline import OccupancyPipeline, OccupancyResult
 from selfocc_core.synchronizer import SynchronizedSet
-from selfocc_ros.odometry_buffer import OdometryBuffer
+from selfocc_core.transforms import Trajectory
 
 ImageSet = SynchronizedSet[PreparedImage]
 RECALIBRATED = 'calibration changed'
@@ -46,17 +46,19 @@ class FrameProcessor:
     """Runs the pipeline on the usable images of a frame set.
 
     Attributes:
-        odometry: The vehicle's recent motion.
         minimum_cameras: Sets with fewer usable images are not processed.
         stage: Measures the stage of that name.
     """
 
-    odometry: OdometryBuffer
     minimum_cameras: int
     stage: Callable[[str], AbstractContextManager[None]]
 
-    def __call__(self, images: ImageSet) -> ProcessedSet:
+    def __call__(self, images: ImageSet, motion: Trajectory | None) -> ProcessedSet:
         """Return the occupancy of a frame set.
+
+        Args:
+            images: The frame set.
+            motion: The vehicle's motion over its stamps, where it is known.
 
         Raises:
             UnusableFrameSetError: There are too few usable images.
@@ -71,7 +73,6 @@ class FrameProcessor:
         pipeline = newest_pipeline(images)
         if pipeline is None or len(frames) < self.minimum_cameras:
             raise UnusableFrameSetError('too few usable images')
-        motion = self.odometry.covering([images.stamp_ns, *images.stamps_ns.values()])
         frame_set = FrameSet(images.stamp_ns, frames)
         with self.stage('assemble'):
             inputs = pipeline.assemble(frame_set, motion)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from selfocc_ros.odometry_buffer import OdometryBuffer
+from selfocc_core.odometry_buffer import OdometryBuffer
 
 
 def pose(x_m):

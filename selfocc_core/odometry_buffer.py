@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from selfocc_core.errors import SelfOccError
+from selfocc_core.synchronizer import SynchronizedSet
 from selfocc_core.transforms import Trajectory, Transform
 
 _CAPACITY = 512
@@ -33,6 +35,14 @@ class OdometryBuffer:
     def clear(self) -> None:
         """Forget all poses."""
         self._poses.clear()
+
+    def covering_set(self, images: SynchronizedSet[Any]) -> Trajectory | None:
+        """Return the motion over all stamps of a frame set; ``None`` if it is not known."""
+        return self.covering([images.stamp_ns, *images.stamps_ns.values()])
+
+    def reaches(self, stamp_ns: int) -> bool:
+        """Return whether there is a pose at this stamp or later."""
+        return bool(self._poses) and self._poses[-1][0] >= stamp_ns
 
     def covering(self, stamps_ns: Iterable[int]) -> Trajectory | None:
         """Return the motion over all stamps; ``None`` if the poses do not reach them.
