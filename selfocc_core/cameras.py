@@ -23,7 +23,7 @@ from selfocc_core.transforms import (
     transform_from_quaternion,
 )
 
-MAX_SIDE_PX = 16384
+MAX_SIDE_PX = 8192
 
 DistortionModel = Literal['none', 'plumb_bob', 'rational_polynomial', 'equidistant']
 
@@ -66,6 +66,13 @@ class Camera:
                 f'camera "{self.name}" is not calibrated (focal length {focal_lengths[0]:g}): '
                 'calibrate it and put K into its camera_info or the rig file'
             )
+        if not np.array_equal(self.image_from_camera[2], (0.0, 0.0, 1.0)):
+            raise SelfOccError(
+                f'the last row of the intrinsic matrix of camera "{self.name}" is not 0, 0, 1: '
+                'correct K, or of rectified images P'
+            )
+        if not np.isfinite(self.distortion).all():
+            raise SelfOccError(f'the distortion of camera "{self.name}" is not finite: correct it')
         if not np.isfinite(self.ego_from_camera).all():
             raise SelfOccError(f'the mounting of camera "{self.name}" is not finite: correct it')
         if not (0 < self.width <= MAX_SIDE_PX and 0 < self.height <= MAX_SIDE_PX):

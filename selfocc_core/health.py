@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
+from statistics import median
 
 _STARTUP_S = 5.0  # drivers need a moment; then a camera that was never heard is missing
-_FAULTS_IN_A_ROW = 2  # a single damaged image is counted, but is no lost camera
+# A single damaged image is counted, but is no lost camera; two of the last ten are.
+_FAULTS, _RECENT_IMAGES = 2, 10
+_RECENT_INTERVALS = 8
+_UNUSED_AFTER_S = 1.0
+_SLOW_PERIODS = 3  # so many periods without an image make a slow camera silent
+_SLOWEST = 10  # but at most so many times what makes a fast one silent
 _RECOVERED_AFTER_S = 1.0  # of good images only, so that a loose plug does not fill the log
 NEVER_HEARD = 'no image yet'
+UNMATCHED = 'its images match no frame set: their stamps are too far from the others'
 
 
 class Level(IntEnum):
@@ -51,16 +59,18 @@ class _Camera:
 
     Attributes:
         heard_s: When it was last heard.
-        fault: What was wrong with its last image.
-        faults_in_a_row: How many images had something wrong up to the last.
+        intervals_s: Times between the recent images.
+        faults: What was wrong with each of the recent images, if anything.
+        matched_s: When an image of it was last in a frame set.
         faulty_s: When an image was last wrong, or the camera silent.
         problem: The problem that was announced and is not over.
         since_s: Since when.
     """
 
     heard_s: float | None = None
-    fault: str | None = None
-    faults_in_a_row: int = 0
+    intervals_s: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT_INTERVALS))
+    faults: deque[str | None] = field(default_factory=lambda: deque(maxlen=_RECENT_IMAGES))
+    matched_s: float | None = None
     faulty_s: float | None = None
     problem: str | None = None
     since_s: float = 0.0
@@ -82,15 +92,24 @@ class HealthMonitor:
         self._cameras = {name: _Camera() for name in cameras}
         self._minimum, self._silent_after_s = minimum_cameras, silent_after_s
         self._started_s = now_s
+        self._set_formed_s: float | None = None
         self._level = Level.OK
 
     def image_arrived(self, camera: str, fault: str | None, now_s: float) -> None:
         """Take note of an image and of what is wrong with it, if anything."""
         state = self._cameras[camera]
-        state.heard_s, state.fault = now_s, fault
-        state.faults_in_a_row = 0 if fault is None else state.faults_in_a_row + 1
+        if state.heard_s is not None:
+            state.intervals_s.append(now_s - state.heard_s)
+        state.heard_s = now_s
+        state.faults.append(fault)
         if fault is not None:
             state.faulty_s = now_s
+
+    def set_formed(self, cameras: Iterable[str], now_s: float) -> None:
+        """Take note of the cameras whose images were in a frame set."""
+        self._set_formed_s = now_s
+        for camera in cameras:
+            self._cameras[camera].matched_s = now_s
 
     def assess(self, now_s: float) -> Health:
         """Return the present state, with what changed since the last call."""
@@ -119,10 +138,31 @@ class HealthMonitor:
     def _present_problem(self, camera: _Camera, now_s: float) -> str | None:
         if camera.heard_s is None:
             return NEVER_HEARD if now_s - self._started_s >= _STARTUP_S else None
-        if now_s - camera.heard_s >= self._silent_after_s:
+        if now_s - camera.heard_s >= self._patience_s(camera):
             camera.faulty_s = now_s
             return f'no image for {self._silent_after_s:g} s'
-        return camera.fault if camera.faults_in_a_row >= _FAULTS_IN_A_ROW else None
+        faults = [fault for fault in camera.faults if fault is not None]
+        if len(faults) >= _FAULTS and not self._is_steady(camera, now_s):
+            return faults[-1]
+        if self._is_unmatched(camera, now_s):
+            camera.faulty_s = now_s
+            return UNMATCHED
+        return None
+
+    def _patience_s(self, camera: _Camera) -> float:
+        """Return how long a camera may send nothing: a slow one longer."""
+        if not camera.intervals_s:
+            return self._silent_after_s
+        slow_s = _SLOW_PERIODS * median(camera.intervals_s)
+        return max(self._silent_after_s, min(slow_s, _SLOWEST * self._silent_after_s))
+
+    def _is_unmatched(self, camera: _Camera, now_s: float) -> bool:
+        """Whether frame sets are formed, but for a while not with this camera's good images."""
+        if self._set_formed_s is None or now_s - self._set_formed_s >= _UNUSED_AFTER_S:
+            return False
+        matched_s = self._started_s if camera.matched_s is None else camera.matched_s
+        patience_s = max(_UNUSED_AFTER_S, self._patience_s(camera))
+        return self._set_formed_s - matched_s >= patience_s
 
     def _is_steady(self, camera: _Camera, now_s: float) -> bool:
         return camera.faulty_s is None or now_s - camera.faulty_s >= _RECOVERED_AFTER_S

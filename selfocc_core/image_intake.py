@@ -23,6 +23,7 @@ WRONG_SIZE = 'wrong size'
 NOT_CALIBRATED = 'not calibrated'
 DOES_NOT_FIT = 'calibration does not fit the model'
 _SETTLED_SIZES = 3
+_SAME_ASPECT = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class PreparedImage:
         pipeline: The pipeline that prepared it.
         generation: How often the calibration had changed by then.
         fault: Why it cannot be used; a short reason to count.
-        sentence: The same with names, numbers and the remedy.
+        sentence: The same with names, numbers and the remedy; or what else there is to say.
     """
 
     stamp_ns: int | None
@@ -89,9 +90,18 @@ class PipelineSource:
         return self._pipeline
 
     def adopt_size(self, camera: str, width: int, height: int) -> None:
-        """Let a camera's images be smaller or larger than those it was calibrated with."""
-        self._sizes[camera] = width, height
+        """Let a camera's images be smaller or larger than those it was calibrated with.
+
+        Raises:
+            SelfOccError: The model does not fit such images; then nothing changes.
+        """
+        former, self._sizes = self._sizes, {**self._sizes, camera: (width, height)}
         self._pipeline = None
+        try:
+            self.current()
+        except SelfOccError:
+            self._sizes = former
+            raise
 
 
 def _at_size(camera: Camera, size: tuple[int, int] | None) -> Camera:
@@ -120,6 +130,7 @@ class ImageIntake:
         self._type = COMPRESSED_TYPE if compressed else RAW_TYPE
         self._pipelines, self._decode = pipelines, decode
         self._sizes = {name: _SizeWatch() for name in pipelines.slots}
+        self._notices: dict[str, str] = {}
         self._freezes = {name: FreezeWatch(frozen_after) for name in pipelines.slots}
 
     def __call__(self, camera: str, raw: bytes) -> PreparedImage:
@@ -134,7 +145,10 @@ class ImageIntake:
             image, pipeline = self._prepare(camera, message)
         except _UnusableError as error:
             return PreparedImage(stamp_ns, fault=error.fault, sentence=str(error))
-        return PreparedImage(stamp_ns, image, pipeline, self._pipelines.generation)
+        notice = self._notices.pop(camera, '')
+        return PreparedImage(
+            stamp_ns, image, pipeline, self._pipelines.generation, sentence=notice
+        )
 
     def _prepare(self, camera: str, message: Any) -> tuple[Image, OccupancyPipeline]:
         pipeline = self._pipeline_for(camera)
@@ -178,17 +192,27 @@ class ImageIntake:
         self, camera: str, image: Image, pipeline: OccupancyPipeline
     ) -> OccupancyPipeline:
         """Return a pipeline for scaled images, once several of them came in a row."""
-        height, width = image.shape[:2]
-        full_height, full_width = _size(pipeline, camera)
-        is_scaled = abs(width * full_height - height * full_width) <= max(width, full_width)
-        if not is_scaled or not self._sizes[camera].is_settled(height, width):
-            raise _UnusableError(
-                WRONG_SIZE,
-                f'camera "{camera}" sends {width}x{height} images but is calibrated for '
-                f'{full_width}x{full_height}: fix its calibration',
-            )
-        self._pipelines.adopt_size(camera, width, height)
+        (height, width), full = image.shape[:2], _size(pipeline, camera)
+        sizes = f'{width}x{height} images but is calibrated for {full[1]}x{full[0]}'
+        scaled = self._is_scaled((height, width), full, pipeline)
+        if not self._sizes[camera].is_settled(height, width) or not scaled:
+            sentence = f'camera "{camera}" sends {sizes}: fix its calibration'
+            raise _UnusableError(WRONG_SIZE, sentence)
+        try:
+            self._pipelines.adopt_size(camera, width, height)
+        except SelfOccError as error:
+            raise _UnusableError(DOES_NOT_FIT, str(error)) from error
+        self._notices[camera] = f'camera "{camera}" sends {sizes}: they are taken to be resized'
         return self._pipeline_for(camera)
+
+    @staticmethod
+    def _is_scaled(
+        size: tuple[int, int], full: tuple[int, int], pipeline: OccupancyPipeline
+    ) -> bool:
+        """Whether images of a size can be those of another size resized."""
+        spec = pipeline.card.input
+        large_enough = 4 * size[0] >= spec.height and 4 * size[1] >= spec.width
+        return large_enough and abs(size[1] * full[0] / (size[0] * full[1]) - 1) <= _SAME_ASPECT
 
 
 class _SizeWatch:

@@ -14,6 +14,8 @@ from selfocc_core.transforms import Trajectory, Transform
 
 _CAPACITY = 512
 _CLOCK_JUMP_NS = 1_000_000_000
+_SHORTEST_STEP_NS = 5_000_000  # poses that come faster add nothing but noise
+_FASTEST_M_S = 100.0
 # Odometry comes later than images, by its own period and the time it takes to compute. So far
 # ahead of its newest pose the motion is continued.
 _LONGEST_EXTENSION_NS = 200_000_000
@@ -26,11 +28,28 @@ class OdometryBuffer:
         self._poses: deque[tuple[int, Transform]] = deque(maxlen=_CAPACITY)
 
     def add(self, stamp_ns: int, world_from_ego: Transform) -> None:
-        """Take a pose; one that is late is left out, one far back means that the clock was set."""
+        """Take a pose; one that is late is left out, one far back means that the clock was set.
+
+        Raises:
+            SelfOccError: No vehicle gets from the pose before to this one in that time.
+        """
         if self._poses and stamp_ns < self._poses[-1][0] - _CLOCK_JUMP_NS:
             self._poses.clear()
-        if not self._poses or stamp_ns > self._poses[-1][0]:
-            self._poses.append((stamp_ns, world_from_ego))
+        if self._poses:
+            step_ns = stamp_ns - self._poses[-1][0]
+            if step_ns < _SHORTEST_STEP_NS:
+                return
+            self._check_speed(world_from_ego, step_ns)
+        self._poses.append((stamp_ns, world_from_ego))
+
+    def _check_speed(self, world_from_ego: Transform, step_ns: int) -> None:
+        step_m = float(np.linalg.norm(world_from_ego[:3, 3] - self._poses[-1][1][:3, 3]))
+        if step_m > _FASTEST_M_S * step_ns * 1e-9:
+            self._poses.clear()  # which of the two is wrong, nobody knows
+            raise SelfOccError(
+                f'the pose of the vehicle jumped by {step_m:.1f} m in {step_ns * 1e-6:.0f} ms: '
+                'use a frame that moves smoothly, such as odom'
+            )
 
     def clear(self) -> None:
         """Forget all poses."""

@@ -12,6 +12,7 @@ from selfocc_core.errors import SelfOccError
 
 Transform = NDArray[np.float64]
 
+_SPEED_OVER_NS = 50_000_000
 _MAX_EXTRAPOLATION_NS = 100_000_000
 
 
@@ -91,8 +92,9 @@ class Trajectory:
     def extended_to(self, stamp_ns: int) -> Trajectory:
         """Return the trajectory with a pose at a later stamp, as if the motion went on evenly.
 
-        Speed over ground and turn rate are those between the last two poses; of a single pose
-        nothing is known, and it stays.
+        Speed over ground and turn rate are those of the last twentieth of a second or more: of two
+        poses too near in time the difference is mostly noise. Of a single pose nothing is known,
+        and it stays.
         """
         if stamp_ns <= self.stamps_ns[-1]:
             return self
@@ -103,8 +105,12 @@ class Trajectory:
         )
 
     def _ahead(self, stamp_ns: int) -> Transform:
-        """Return the pose that follows if the last step is continued."""
-        (before, last), (before_ns, last_ns) = self.world_from_ego[-2:], self.stamps_ns[-2:]
+        """Return the pose that follows if the last motion is continued."""
+        last, last_ns = self.world_from_ego[-1], self.stamps_ns[-1]
+        earlier = max(
+            0, int(np.searchsorted(self.stamps_ns, last_ns - _SPEED_OVER_NS, 'right')) - 1
+        )
+        before, before_ns = self.world_from_ego[earlier], self.stamps_ns[earlier]
         steps = float(stamp_ns - last_ns) / float(last_ns - before_ns)
         turn = Rotation.from_matrix(before[:3, :3].T @ last[:3, :3]).as_rotvec()
         pose = np.eye(4)

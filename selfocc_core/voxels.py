@@ -104,7 +104,7 @@ def height_band(
 
     Returns:
         Map ``[X, Y]`` in the convention of ``nav_msgs/OccupancyGrid``: 100 where any voxel of the
-        band is occupied, -1 where none is known, else 0.
+        band is occupied, else -1 where any is unknown, else 0: free is only what is seen to be.
 
     Raises:
         SelfOccError: No voxel centre lies in the band.
@@ -118,6 +118,6 @@ def height_band(
         )
     band = states[:, :, in_band]
     projected = np.zeros(band.shape[:2], np.int8)
-    projected[(band == VoxelState.UNKNOWN).all(2)] = -1
+    projected[(band == VoxelState.UNKNOWN).any(2)] = -1
     projected[(band == VoxelState.OCCUPIED).any(2)] = 100
     return projected

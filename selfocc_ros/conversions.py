@@ -37,7 +37,7 @@ POINT = np.dtype(
 # PCL and RViz read the four bytes 0x00RRGGBB of "rgb" as a float32 field.
 _FIELD_TYPES = {'label': PointField.UINT8}
 _UNCLASSIFIED = CLASS_NAMES.index('other')
-_MAX_COLUMN_VOXELS = 16
+MAX_COLUMN_VOXELS = 16
 
 
 def header(stamp_ns: int, frame_id: str) -> Header:
@@ -202,7 +202,7 @@ def voxel_columns(states: NDArray[np.uint8]) -> NDArray[np.uint32]:
     Raises:
         SelfOccError: The grid is higher than the 16 voxels that fit.
     """
-    if states.shape[2] > _MAX_COLUMN_VOXELS:
+    if states.shape[2] > MAX_COLUMN_VOXELS:
         raise SelfOccError(
             f'nav2_msgs/VoxelGrid holds 16 voxels in height, the model has {states.shape[2]}'
         )

@@ -18,6 +18,8 @@ _LEVELS = {
     Level.ERROR: DiagnosticStatus.ERROR,
 }
 _AHEAD_S = 0.5
+_RECENT_S = 5.0
+_STUCK_AFTER_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Account:
         synchronizer: Further key-values of the synchroniser.
         topics: Image topic of each camera.
         calibration: What is wrong with the calibration of cameras.
+        motion: What is wrong with the odometry or /tf; empty if nothing is.
         inference: Backend and model.
         active: Whether images are expected.
     """
@@ -43,6 +46,7 @@ class Account:
     synchronizer: Mapping[str, object]
     topics: Mapping[str, str]
     calibration: Mapping[str, str]
+    motion: str
     inference: Mapping[str, str]
     active: bool
 
@@ -67,6 +71,15 @@ def diagnostic_array(node: str, stamp: Any, account: Account) -> DiagnosticArray
     return array
 
 
+def unconfigured_array(node: str, stamp: Any, problem: str) -> DiagnosticArray:
+    """Return the state of a node that could not be configured, and why."""
+    array = DiagnosticArray(
+        status=[_status(DiagnosticStatus.ERROR, f'{node}: occupancy', problem, {})]
+    )
+    array.header.stamp = stamp
+    return array
+
+
 def values_of(array: Any, suffix: str) -> dict[str, str]:
     """Return the key-values of the status whose name ends with ``suffix``; empty if none does."""
     status = status_named(array, suffix)
@@ -84,12 +97,21 @@ def _occupancy_status(name: str, account: Account) -> DiagnosticStatus:
     values = {
         'published': statistics.published,
         'age_s': 'none' if published_s is None else f'{statistics.clock_s() - published_s:.3f}',
+        'latency_s': 'none' if statistics.latency_s is None else f'{statistics.latency_s:.3f}',
         'mask': statistics.mask,
         'cameras_missing': ', '.join(health.problems),
     }
     if not account.active:
         return _status(DiagnosticStatus.OK, name, 'not active', values)
+    if _is_within(statistics.working_since_s, _STUCK_AFTER_S, statistics) is False:
+        text = f'inference has been at one frame set for more than {_STUCK_AFTER_S:g} s'
+        return _status(DiagnosticStatus.ERROR, name, text, values)
     return _status(_LEVELS[health.level], name, health.sentence, values)
+
+
+def _is_within(moment_s: float | None, seconds: float, statistics: NodeStatistics) -> bool | None:
+    """Return whether a moment was so short a time ago; None if there was none."""
+    return None if moment_s is None else statistics.clock_s() - moment_s <= seconds
 
 
 def _camera_status(
@@ -155,11 +177,15 @@ def _inference_status(name: str, account: Account) -> DiagnosticStatus:
     }
     for stage, (p50_ms, p95_ms) in statistics.stages_ms().items():
         values |= {f'{stage}_ms_p50': f'{p50_ms:.2f}', f'{stage}_ms_p95': f'{p95_ms:.2f}'}
-    reasons = ', '.join(sorted(statistics.lost.keys() - {NOBODY_LISTENS}))
-    if reasons:
-        return _status(DiagnosticStatus.WARN, name, f'frame sets were lost: {reasons}', values)
-    running = 'running' if account.active else 'not active'
-    return _status(DiagnosticStatus.OK, name, running, values)
+    if not account.active:
+        return _status(DiagnosticStatus.OK, name, 'not active', values)
+    if _is_within(statistics.lost_at_s, _RECENT_S, statistics):
+        reasons = ', '.join(sorted(statistics.lost.keys() - {NOBODY_LISTENS}))
+        return _status(DiagnosticStatus.WARN, name, f'frame sets are lost: {reasons}', values)
+    if _is_within(statistics.unmoved_at_s, _RECENT_S, statistics):
+        text = account.motion or 'the motion of the vehicle is not known: publish its odometry'
+        return _status(DiagnosticStatus.WARN, name, text, values)
+    return _status(DiagnosticStatus.OK, name, 'running', values)
 
 
 def _status(

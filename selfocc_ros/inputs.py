@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from nav_msgs.msg import Odometry
@@ -12,12 +13,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from selfocc_core.bag_messages import parent_from_child, stamp_ns_of
 from selfocc_core.errors import SelfOccError
 from selfocc_core.odometry_buffer import OdometryBuffer
+from selfocc_core.transforms import Transform
 from selfocc_ros.parameters import NodeParameters
 from selfocc_ros.rig_source import FixedRig, ListenedRig, RigSource
 from selfocc_ros.transform_listener import TransformListener
 from selfocc_ros.transport import odometry_qos, overridable, sensor_qos
-
-_WARN_PERIOD_S = 5.0
+from selfocc_ros.warnings import Warnings
 
 
 class ImageInputs:
@@ -36,10 +37,12 @@ class ImageInputs:
         self, node: Node, parameters: NodeParameters, take: Callable[[str, bytes], None]
     ) -> None:
         self._node = node
-        self._subscriptions = [
-            self._subscribe(camera, topic, take)
-            for camera, topic in image_topics(parameters).items()
-        ]
+        self._subscriptions: list[Any] = []
+        with ExitStack() as opened:
+            opened.callback(self.close)
+            for camera, topic in image_topics(parameters).items():
+                self._subscriptions.append(self._subscribe(camera, topic, take))
+            opened.pop_all()
 
     def close(self) -> None:
         """Stop listening."""
@@ -70,13 +73,22 @@ class MotionInput:
         node: The node that listens.
         parameters: Its parameters.
         transforms: The frames on /tf, where the parameters ask for them.
+        warnings: Where warnings go.
+
+    Attributes:
+        buffer: The recent motion.
+        problem: What is wrong with what comes; empty if nothing is.
     """
 
     def __init__(
-        self, node: Node, parameters: NodeParameters, transforms: TransformListener | None
+        self,
+        node: Node,
+        parameters: NodeParameters,
+        transforms: TransformListener | None,
+        warnings: Warnings,
     ) -> None:
-        self._node, self._parameters = node, parameters
-        self.buffer = OdometryBuffer()
+        self._node, self._parameters, self._warnings = node, parameters, warnings
+        self.buffer, self.problem = OdometryBuffer(), ''
         self._subscriptions = []
         if parameters.motion_source == 'odometry':
             self._subscriptions.append(self._subscribe())
@@ -97,32 +109,52 @@ class MotionInput:
             qos_overriding_options=overridable(),
         )
 
-    def _on_transforms(self, transforms: TransformListener, stamp_ns: int) -> None:
-        """Note where the vehicle was when the transforms were stamped."""
+    def _on_transforms(self, transforms: TransformListener, stamps_ns: Mapping[str, int]) -> None:
+        """Note where the vehicle was, if one of the transforms that came says so."""
         fixed, base = self._parameters.fixed_frame, self._parameters.base_frame
         try:
-            self.buffer.add(stamp_ns, transforms.lookup(fixed, base))
+            on_the_way = [stamps_ns[f] for f in transforms.path(fixed, base) if f in stamps_ns]
+            if on_the_way:
+                self._add(max(on_the_way), transforms.lookup(fixed, base))
         except SelfOccError as error:
-            self._warn(f'the motion is not known: {error}')
+            self._complain(f'the motion is not known: {error}')
 
     def _on_odometry(self, message: Odometry) -> None:
+        child, base = message.child_frame_id.lstrip('/'), self._parameters.base_frame
+        if child and child != base:
+            self._warnings.warn(
+                'child frame',
+                f'the odometry is that of "{child}", not of "{base}": the motion of the cameras '
+                'is compensated as if they were the same',
+            )
         try:
-            world_from_ego = parent_from_child(message.pose.pose)
+            self._add(stamp_ns_of(message), parent_from_child(message.pose.pose))
         except SelfOccError as error:
-            self._warn(f'an odometry message is ignored: {error}')
-            return
-        self.buffer.add(stamp_ns_of(message), world_from_ego)
+            self._complain(f'an odometry message is ignored: {error}')
 
-    def _warn(self, sentence: str) -> None:
-        self._node.get_logger().warning(sentence, throttle_duration_sec=_WARN_PERIOD_S)
+    def _add(self, stamp_ns: int, world_from_ego: Transform) -> None:
+        self.buffer.add(stamp_ns, world_from_ego)
+        self.problem = ''
+
+    def _complain(self, problem: str) -> None:
+        self.problem = problem
+        self._warnings.warn('motion', problem)
 
 
 def calibration_source(
-    node: Node, parameters: NodeParameters, transforms: TransformListener | None
+    node: Node,
+    parameters: NodeParameters,
+    transforms: TransformListener | None,
+    warnings: Warnings,
 ) -> RigSource:
     """Return where the calibration comes from: the rig file, else camera_info and TF."""
     if transforms is None or parameters.rig_file:
         return FixedRig(parameters.rig_file, parameters.cameras)
     return ListenedRig(
-        node, parameters.cameras, parameters.base_frame, transforms, parameters.rectified
+        node,
+        parameters.cameras,
+        parameters.base_frame,
+        transforms,
+        rectified=parameters.rectified,
+        warnings=warnings,
     )

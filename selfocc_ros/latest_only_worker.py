@@ -6,7 +6,11 @@ from collections.abc import Callable
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
+from selfocc_core.errors import SelfOccError
+
 Item = TypeVar('Item')
+
+_PATIENCE_S = 10.0
 
 
 class LatestOnlyWorker(Generic[Item]):
@@ -34,12 +38,20 @@ class LatestOnlyWorker(Generic[Item]):
             self._superseded(old)
 
     def stop(self) -> list[Item]:
-        """Finish the item at work, end the thread, and return what was still waiting."""
+        """Finish the item at work, end the thread, and return what was still waiting.
+
+        Raises:
+            SelfOccError: The work does not come to an end.
+        """
         with self._changed:
             self._stopped = True
             unworked, self._waiting = self._waiting, []
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            raise SelfOccError(
+                f'inference has not come to an end for {_PATIENCE_S:g} s: start the node again'
+            )
         return unworked
 
     def _run(self) -> None:

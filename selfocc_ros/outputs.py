@@ -12,7 +12,9 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from selfocc_core.frame_processor import ProcessedSet
+from selfocc_core.voxels import VoxelGrid
 from selfocc_ros.conversions import (
+    MAX_COLUMN_VOXELS,
     depth_camera_info,
     depth_message,
     header,
@@ -28,12 +30,12 @@ from selfocc_ros.transport import output_qos, overridable
 class Outputs:
     """The node's lifecycle publishers; what nobody listens to is not even built."""
 
-    def __init__(self, node: LifecycleNode, cameras: Sequence[str]) -> None:
+    def __init__(self, node: LifecycleNode, cameras: Sequence[str], grid: VoxelGrid) -> None:
         self._node = node
         self._cloud = self._publisher(PointCloud2, '~/occupancy/points')
         self._grid = self._publisher(OccupancyGrid, '~/occupancy/grid')
         self._markers = self._publisher(MarkerArray, '~/debug/markers')
-        self._voxels = self._voxel_publisher()
+        self._voxels = self._voxel_publisher(grid)
         self._depths = {c: self._publisher(Image, f'~/{c}/depth/image') for c in cameras}
         self._infos = {c: self._publisher(CameraInfo, f'~/{c}/depth/camera_info') for c in cameras}
 
@@ -88,8 +90,9 @@ class Outputs:
             if _has_listener(info):
                 info.publish(depth_camera_info(depth, own_header))
 
-    def _voxel_publisher(self) -> Any | None:
-        if importlib.util.find_spec('nav2_msgs') is None:
+    def _voxel_publisher(self, grid: VoxelGrid) -> Any | None:
+        too_high = grid.shape[2] > MAX_COLUMN_VOXELS
+        if too_high or importlib.util.find_spec('nav2_msgs') is None:
             return None
         from nav2_msgs.msg import VoxelGrid
 

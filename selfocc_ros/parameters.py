@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from selfocc_core.engine.parity import DEFAULT_PRECISION, PRECISIONS, Precision
 from selfocc_core.errors import SelfOccError
 from selfocc_core.shipped_model import shipped_model
 
+_LONGEST_OFFSET_MS = 1000.0
 _CHOICES: dict[str, tuple[str, ...]] = {
     'image_transport': ('raw', 'compressed'),
     'motion_source': ('odometry', 'tf'),
@@ -72,7 +74,7 @@ class NodeParameters:
         "the next one's; first: that of whichever camera comes first.",
     )
     camera_offsets_ms: tuple[float, ...] = _parameter(
-        (0.0,), "Each camera's shutter after the anchor's by design, in ms; one value: of all."
+        (0.0,), "Each camera's shutter after the anchor's by design, in ms; just 0: none is later."
     )
     tolerance_ms: float = _parameter(
         60.0, "How far a camera's stamp may be from the anchor's, in ms.", (0.0, 1000.0), live=True
@@ -81,7 +83,7 @@ class NodeParameters:
         100.0, 'How long a frame set waits for late cameras, in ms.', (0.0, 10000.0), live=True
     )
     max_clock_skew_ms: float = _parameter(
-        500.0, "Stamps further from the other cameras' clocks are refused, in ms.", (1.0, 60000.0)
+        1000.0, "Stamps further from the other cameras' clocks are refused, in ms.", (1.0, 60000.0)
     )
     silent_after_ms: float = _parameter(
         500.0, 'A camera that sends nothing for so long counts as lost, in ms.', (10.0, 60000.0)
@@ -134,11 +136,8 @@ class NodeParameters:
                 raise SelfOccError(
                     f'parameter {name} is "{getattr(self, name)}": give {_listed(choices)}'
                 )
-        if len(self.camera_offsets_ms) not in {1, len(self.cameras)}:
-            raise SelfOccError(
-                f'parameter camera_offsets_ms has {len(self.camera_offsets_ms)} values: give one '
-                'for each of cameras, or one for all'
-            )
+        self._check_cameras()
+        self._check_paths()
         if self.minimum_cameras > len(self.cameras):
             raise SelfOccError(
                 f'parameter minimum_cameras is {self.minimum_cameras}, but there are '
@@ -147,19 +146,55 @@ class NodeParameters:
         if self.height_band_low_m >= self.height_band_high_m:
             raise SelfOccError('parameter height_band_low_m must be below height_band_high_m')
 
+    def _check_cameras(self) -> None:
+        for name in self.cameras:
+            if not re.fullmatch(r'[a-z][a-z0-9_]*', name):
+                raise SelfOccError(
+                    f'parameter cameras has "{name}": it becomes part of topic names, so use '
+                    'lower case letters, digits and underscores'
+                )
+        offsets_ms = self.camera_offsets_ms
+        if offsets_ms != (0.0,) and len(offsets_ms) != len(self.cameras):
+            raise SelfOccError(
+                f'parameter camera_offsets_ms has {len(offsets_ms)} values: give one for each of '
+                'cameras'
+            )
+        if offsets_ms[0] != 0.0 or not all(abs(ms) <= _LONGEST_OFFSET_MS for ms in offsets_ms):
+            raise SelfOccError(
+                'parameter camera_offsets_ms must be 0 for the first camera, the anchor, and '
+                f'within {_LONGEST_OFFSET_MS:g} ms for the others'
+            )
+
+    def _check_paths(self) -> None:
+        for name in ('model', 'rig_file', 'save_folder'):
+            try:
+                Path(getattr(self, name)).expanduser()
+            except RuntimeError as error:
+                raise SelfOccError(
+                    f'parameter {name} is "{getattr(self, name)}": {error}; give a full path'
+                ) from error
+
     @property
     def offsets_ms(self) -> dict[str, float]:
         """How much each camera's shutter is after the anchor's by design."""
-        values = self.camera_offsets_ms
-        same = values * len(self.cameras) if len(values) == 1 else values
-        return dict(zip(self.cameras, same, strict=True))
+        several = len(self.camera_offsets_ms) == len(self.cameras)
+        values = self.camera_offsets_ms if several else (0.0,) * len(self.cameras)
+        return dict(zip(self.cameras, values, strict=True))
 
     @property
     def save_path(self) -> Path:
-        """The folder for saved grids."""
+        """The folder for saved grids.
+
+        Raises:
+            SelfOccError: None is given and the user has no home.
+        """
         if self.save_folder:
             return Path(self.save_folder).expanduser()
-        return Path(os.environ.get('ROS_HOME', '~/.ros')).expanduser() / 'selfocc_grids'
+        try:
+            home = Path(os.environ.get('ROS_HOME', '~/.ros')).expanduser()
+        except RuntimeError as error:  # a container without a home
+            raise SelfOccError(f'{error}: set the parameter save_folder') from error
+        return home / 'selfocc_grids'
 
     @property
     def model_path(self) -> Path:

@@ -15,6 +15,10 @@ from selfocc_core.errors import SelfOccError
 from selfocc_core.transforms import Transform
 from selfocc_ros.transform_listener import TransformListener
 from selfocc_ros.transport import sensor_qos
+from selfocc_ros.warnings import Warnings
+
+# A camera that moved by less did not move: a millimetre, a fiftieth of a degree.
+_STILL_M, _STILL_RAD = 1e-3, 3.5e-4
 
 
 class RigSource(Protocol):
@@ -60,6 +64,7 @@ class ListenedRig:
         base_frame: The vehicle's frame.
         transforms: Knows where the cameras sit.
         rectified: The images are rectified: P counts, not K and D.
+        warnings: Where warnings go.
     """
 
     def __init__(
@@ -68,11 +73,13 @@ class ListenedRig:
         names: Sequence[str],
         base_frame: str,
         transforms: TransformListener,
+        *,
         rectified: bool,
+        warnings: Warnings,
     ) -> None:
         self._node, self._names, self._base_frame = node, names, base_frame
-        self._transforms, self._rectified = transforms, rectified
-        self._known: dict[str, tuple[Any, Camera]] = {}  # with what it was made of
+        self._transforms, self._rectified, self._warnings = transforms, rectified, warnings
+        self._known: dict[str, tuple[Any, Camera]] = {}  # with the camera_info it was made of
         self.problems: dict[str, str] = dict.fromkeys(names, 'no camera_info has arrived')
         self.rig: Rig | None = None
         self._subscriptions = [
@@ -94,8 +101,8 @@ class ListenedRig:
         """Take a camera's camera_info."""
         try:
             extrinsics = self._transforms.lookup(self._base_frame, message.header.frame_id)
-            identity = _identity(message, extrinsics)
-            if name in self._known and self._known[name][0] == identity:
+            identity = _identity(message)
+            if self._is_known(name, identity, extrinsics):
                 self.problems.pop(name, None)
                 return
             camera = camera_from_info(name, message, extrinsics, rectified=self._rectified)
@@ -104,11 +111,19 @@ class ListenedRig:
             return
         self._adopt(name, identity, camera)
 
+    def _is_known(self, name: str, identity: Any, extrinsics: Transform) -> bool:
+        """Whether a calibration is the known one, but for what a sprung cab or noise makes."""
+        if name not in self._known or self._known[name][0] != identity:
+            return False
+        moved = np.abs(self._known[name][1].ego_from_camera - extrinsics)
+        return bool(moved[:3, 3].max() < _STILL_M and moved[:3, :3].max() < _STILL_RAD)
+
     def _adopt(self, name: str, identity: Any, camera: Camera) -> None:
         self.problems.pop(name, None)
         if name in self._known:
-            self._node.get_logger().warning(
-                f'the calibration of camera "{name}" changed: the new one is used from now on'
+            self._warnings.warn(
+                ('calibration', name),
+                f'the calibration of camera "{name}" changed: the new one is used from now on',
             )
         self._known[name] = identity, camera
         self.rig = Rig(tuple(self._known[n][1] for n in self._names if n in self._known))
@@ -118,11 +133,12 @@ class ListenedRig:
             return
         self.problems[name] = problem
         consequence = 'its former calibration stays' if name in self._known else 'not used yet'
-        self._node.get_logger().warning(f'camera "{name}", {consequence}: {problem}')
+        sentence = f'camera "{name}", {consequence}: {problem}'
+        self._warnings.warn(('no calibration', name), sentence)
 
 
-def _identity(message: Any, extrinsics: Transform) -> tuple[Any, ...]:
-    """Return all of a calibration that matters, to notice when it changes."""
+def _identity(message: Any) -> tuple[Any, ...]:
+    """Return all of a camera_info that matters, to notice when it changes."""
     roi = message.roi
     return (
         (message.header.frame_id, message.width, message.height, message.distortion_model),
@@ -132,5 +148,4 @@ def _identity(message: Any, extrinsics: Transform) -> tuple[Any, ...]:
             np.asarray(values, np.float64).tobytes()
             for values in (message.k, message.d, message.p)
         ),
-        np.round(extrinsics, 9).tobytes(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -25,7 +26,7 @@ class SilenceWatch:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._reason: str | None = None
+        self._said = ''
 
     def look(self, parameters: NodeParameters, silent_s: float, array: Any) -> None:
         """Log the reason once, and put it into the diagnostics.
@@ -35,18 +36,17 @@ class SilenceWatch:
             silent_s: How long nothing has been published.
             array: The diagnostics that are about to go out.
         """
-        reason = None
+        reason = ''
         if silent_s >= _PATIENCE_S:
             found = first_error(diagnose(observe_inside(self._node, parameters, array)))
-            reason = None if found is None else str(found)
-        if reason is not None:
+            reason = '' if found is None else str(found)
+        if reason:
             status = status_named(array, ': occupancy')
             status.level, status.message = DiagnosticStatus.ERROR, reason
         self._tell(reason)
 
-    def _tell(self, reason: str | None) -> None:
-        if reason == self._reason:
-            return
-        if reason is not None:
+    def _tell(self, reason: str) -> None:
+        """Log a reason that is new, not one of which only the numbers have grown."""
+        said, self._said = self._said, re.sub(r'\d+(\.\d+)?', '#', reason)
+        if reason and self._said != said:
             self._node.get_logger().error(f'nothing comes out: {reason}')
-        self._reason = reason

@@ -74,6 +74,10 @@ class NodeStatistics:
         self.without_odometry = 0
         self.published_at_s: float | None = None
         self.mask = ''
+        self.latency_s: float | None = None
+        self.lost_at_s: float | None = None  # last, and not for want of a listener
+        self.unmoved_at_s: float | None = None  # last published without the vehicle's motion
+        self.working_since_s: float | None = None
         self.lost: Counter[str] = Counter()
         self._stages_s: dict[str, deque[float]] = {}
         self._lock = Lock()
@@ -91,6 +95,8 @@ class NodeStatistics:
             copy.formed, copy.published = self.formed, self.published
             copy.incomplete, copy.without_odometry = self.incomplete, self.without_odometry
             copy.published_at_s, copy.mask = self.published_at_s, self.mask
+            copy.latency_s, copy.lost_at_s = self.latency_s, self.lost_at_s
+            copy.unmoved_at_s, copy.working_since_s = self.unmoved_at_s, self.working_since_s
             copy.lost = self.lost.copy()
             copy._stages_s = deepcopy(self._stages_s)
         return copy
@@ -135,19 +141,28 @@ class NodeStatistics:
                 self.cameras[camera].in_sets += 1
 
     def set_published(
-        self, cameras: Iterable[str], unused: Mapping[str, str], *, with_odometry: bool
+        self,
+        cameras: Iterable[str],
+        unused: Mapping[str, str],
+        *,
+        latency_s: float,
+        with_odometry: bool,
     ) -> None:
         """Count a frame set whose occupancy went out.
 
         Args:
             cameras: The cameras in the set.
             unused: Those whose image was not used, with the reason.
+            latency_s: Age of the set's stamp.
             with_odometry: Whether the vehicle's motion was compensated.
         """
         with self._lock:
             self.published += 1
             self.published_at_s = self.clock_s()
-            self.without_odometry += not with_odometry
+            self.latency_s = latency_s
+            if not with_odometry:
+                self.without_odometry += 1
+                self.unmoved_at_s = self.published_at_s
             used = [camera for camera in cameras if camera not in unused]
             for camera in used:
                 self.cameras[camera].in_sets -= 1
@@ -159,12 +174,23 @@ class NodeStatistics:
         """Count a frame set that ended without occupancy, and its images by their reasons."""
         with self._lock:
             self.lost[reason] += 1
+            if reason != NOBODY_LISTENS:
+                self.lost_at_s = self.clock_s()
             self._drop_from_set(unused)
 
     def _drop_from_set(self, unused: Mapping[str, str]) -> None:
         for camera, reason in unused.items():
             self.cameras[camera].in_sets -= 1
             self.cameras[camera].dropped[reason] += 1
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Tell that a frame set is being worked on."""
+        self.working_since_s = self.clock_s()
+        try:
+            yield
+        finally:
+            self.working_since_s = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.node import Node
@@ -24,7 +24,8 @@ class TransformListener:
         node: The node that listens.
 
     Attributes:
-        moved: Called with this listener and each stamp of the transforms that come on /tf.
+        moved: Called with this listener and, for each message on /tf, the stamp of each frame
+            that it places.
 
     Raises:
         SelfOccError: This installation has no tf2_msgs.
@@ -39,7 +40,7 @@ class TransformListener:
         from tf2_msgs.msg import TFMessage
 
         self._node, self._tree = node, TransformTree()
-        self.moved: Callable[[TransformListener, int], None] = lambda listener, stamp_ns: None
+        self.moved: Callable[[TransformListener, Mapping[str, int]], None] = lambda *_: None
         self._subscriptions = [
             node.create_subscription(TFMessage, '/tf_static', self._take, latched_qos()),
             node.create_subscription(TFMessage, '/tf', self._take_moving, reliable_qos(100)),
@@ -53,6 +54,14 @@ class TransformListener:
         """
         return self._tree.lookup(target, source)
 
+    def path(self, target: str, source: str) -> list[str]:
+        """Return the frames whose transforms to their parents lie between two frames.
+
+        Raises:
+            SelfOccError: No chain of transforms connects the two frames.
+        """
+        return self._tree.path(target, source)
+
     def close(self) -> None:
         """Stop listening."""
         for subscription in self._subscriptions:
@@ -60,8 +69,9 @@ class TransformListener:
 
     def _take_moving(self, message: Any) -> None:
         self._take(message)
-        for stamp_ns in sorted({stamp_ns_of(transform) for transform in message.transforms}):
-            self.moved(self, stamp_ns)
+        self.moved(
+            self, {t.child_frame_id.lstrip('/'): stamp_ns_of(t) for t in message.transforms}
+        )
 
     def _take(self, message: Any) -> None:
         for transform in message.transforms:

@@ -36,8 +36,9 @@ _AHEAD_S, _BEHIND_S = 0.5, 5.0
 _NOBODY_LISTENS = 'nobody listens'
 _LOST_SHARE = 0.1
 _FRAME_SETS = 'frame sets'
+_SUPERSEDED = 'superseded by a newer one'
 _LOST = {
-    'superseded by a newer one': 'the machine is slower than the cameras: use a smaller model or '
+    _SUPERSEDED: 'the machine is slower than the cameras: use a smaller model or '
     'a faster backend, or let the cameras send fewer images',
     'too few usable images': 'images of too few cameras can be used: see the cameras, or lower '
     'minimum_cameras',
@@ -260,10 +261,13 @@ def _why_none(sets: FrameSetsView) -> str:
             f'images arrive but form no frame set{because}: compare the stamps and clocks of the '
             'cameras, and raise tolerance_ms or lower minimum_cameras'
         )
+    if sets.in_progress and sets.lost.keys() <= {_SUPERSEDED}:
+        return (
+            'the model is still at work on a frame set: wait if it is its first, use a smaller '
+            'model or a faster backend, or start the node again'
+        )
     if sets.lost:
         return f'{sum(sets.lost.values())} of {sets.formed} were lost: {_lost_because(sets)}'
-    if sets.in_progress:
-        return 'the model is still at work on the last one: wait, or use a smaller model'
     return 'they are formed, but nothing is published: look at the log of the node'
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfocc_core.health import NEVER_HEARD, HealthMonitor, Level
+from selfocc_core.health import NEVER_HEARD, UNMATCHED, HealthMonitor, Level
 
 CAMERAS = ('front', 'left', 'right')
 
@@ -72,13 +72,14 @@ def test_drivers_have_five_seconds_to_start():
     assert missing.sentence == f'camera "right" is not used: {NEVER_HEARD}'
 
 
-def test_one_bad_image_is_no_lost_camera_and_two_are():
+def test_one_bad_image_is_no_lost_camera_and_every_second_is():
     health = monitor()
     drive(health, 0, 5)
     health.image_arrived('left', 'black image', 5.0)
     assert health.assess(5.0).level == Level.OK
-    health.image_arrived('left', 'black image', 5.1)
-    assert health.assess(5.1).problems == {'left': 'black image'}
+    health.image_arrived('left', None, 5.1)
+    health.image_arrived('left', 'black image', 5.2)
+    assert health.assess(5.2).problems == {'left': 'black image'}
 
 
 def test_a_loose_plug_does_not_fill_the_log():
@@ -126,3 +127,38 @@ def test_the_minimum_counts(minimum):
     drive(health, 0, 5)
     drive(health, 5, 7, cameras=('front',))
     assert health.assess(7.0).level == (Level.WARN if minimum == 1 else Level.ERROR)
+
+
+def test_a_camera_whose_images_match_no_frame_set_does_not_work():
+    """Its driver is alive, but its stamps are 200 ms off."""
+    health = monitor()
+    for step in range(30):
+        now_s = step / 10
+        for camera in CAMERAS:
+            health.image_arrived(camera, None, now_s)
+        health.set_formed(['front', 'left'], now_s)
+        assessed = health.assess(now_s)
+        assert ('right' in assessed.problems) == (now_s >= 1.0), now_s
+    assert assessed.problems == {'right': UNMATCHED}
+    health.set_formed(CAMERAS, 3.0)
+    health.image_arrived('right', None, 4.1)
+    health.set_formed(CAMERAS, 4.1)
+    assert 'right' not in health.assess(4.2).problems
+
+
+def test_while_no_frame_set_is_formed_nobody_is_blamed_for_it():
+    health = monitor()
+    assert drive(health, 0, 5) == []
+    health.set_formed(['front'], 5.0)
+    assert drive(health, 6.1, 9) == []
+
+
+def test_a_slow_camera_is_not_silent_between_its_images():
+    """A camera at 1 Hz, as in a bag that is played slowly."""
+    health = HealthMonitor(('slow',), 1, silent_after_s=0.5, now_s=0.0)
+    for step in range(100):
+        if step % 10 == 0:
+            health.image_arrived('slow', None, step / 10)
+        if step > 10:
+            assert health.assess(step / 10).level == Level.OK
+    assert health.assess(13.0).level == Level.ERROR

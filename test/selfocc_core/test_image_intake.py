@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -160,6 +161,8 @@ def test_scaled_images_are_adopted_after_a_few_with_a_scaled_calibration(backend
     assert intake('back', raw_message(pixels(0))).fault is None
     prepared = [intake('back', raw_message(pixels(i, 704, 396))) for i in range(4)]
     assert [p.fault for p in prepared] == [WRONG_SIZE, WRONG_SIZE, None, None]
+    assert 'taken to be resized' in prepared[2].sentence
+    assert prepared[3].sentence == ''
     adopted = prepared[-1].pipeline.rig['back']
     assert (adopted.width, adopted.height) == (704, 396)
     expected = RIG['back'].scaled_to(704, 396).image_from_camera
@@ -208,3 +211,21 @@ def test_each_camera_keeps_its_place_in_the_network_while_others_are_unknown(bac
 
     frame_set = FrameSet(0, {'back': CameraFrame('back', 0, prepared.image)})
     assert list(prepared.pipeline._present(frame_set)) == [False] * 3 + [True] + [False] * 2
+
+
+@pytest.mark.parametrize('size', [(1, 1), (16, 9), (352, 190)])
+def test_images_too_small_or_of_another_shape_are_no_resized_ones(backend, calibration, size):
+    intake = intake_of(backend, calibration)
+    faults = {intake('back', raw_message(pixels(i, *size))).fault for i in range(6)}
+    assert faults == {WRONG_SIZE}
+
+
+def test_a_size_that_does_not_fit_the_model_costs_only_its_camera(backend):
+    """A model exported for one rig takes no other sizes; the other cameras must not notice."""
+    card = backend.card.model_copy(update={'rig_hash': RIG.content_hash})
+    bound = SimpleNamespace(card=card)
+    intake = intake_of(bound, Calibration(RIG))
+    faults = [intake('back', raw_message(pixels(i, 704, 396))).fault for i in range(4)]
+    assert faults == [WRONG_SIZE, WRONG_SIZE, DOES_NOT_FIT, DOES_NOT_FIT]
+    assert intake('front', raw_message(pixels(1))).fault is None
+    assert intake('back', raw_message(pixels(2))).fault is None

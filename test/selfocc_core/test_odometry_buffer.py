@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from selfocc_core.errors import SelfOccError
 from selfocc_core.odometry_buffer import OdometryBuffer
 
 
@@ -47,8 +49,8 @@ def test_a_clock_set_back_starts_anew_and_repeats_are_ignored():
 
 
 def test_old_poses_fall_out():
-    buffer = filled(range(0, 10_000 * 10**6, 10**6))
-    trajectory = buffer.covering([9_999 * 10**6])
+    buffer = filled(range(0, 50_000 * 10**6, 5 * 10**6))
+    trajectory = buffer.covering([49_995 * 10**6])
     assert trajectory is not None
     assert len(trajectory.stamps_ns) == 512
 
@@ -64,3 +66,26 @@ def test_cleared_it_knows_nothing():
     buffer = filled([10**9, 2 * 10**9])
     buffer.clear()
     assert buffer.covering([10**9]) is None
+
+
+def test_poses_at_a_kilohertz_are_thinned_and_their_noise_is_not_continued():
+    """Half a millimetre of noise over a millisecond is half a metre a second."""
+    generator = np.random.default_rng(2)
+    buffer = OdometryBuffer()
+    for tick in range(1000):
+        noisy = pose(20e-3 * tick)
+        noisy[0, 3] += generator.normal(0, 0.5e-3)
+        buffer.add(tick * 10**6, noisy)
+    trajectory = buffer.covering([1_050_000_000])
+    assert trajectory is not None
+    assert len(trajectory.stamps_ns) <= 202
+    assert abs(trajectory.at(1_050_000_000)[0, 3] - 21.0) < 0.02
+
+
+def test_a_vehicle_does_not_jump():
+    buffer = filled([10**9])
+    with pytest.raises(SelfOccError, match=r'jumped by 40.0 m in 20 ms'):
+        buffer.add(1_020_000_000, pose(41.0))
+    assert buffer.covering([10**9]) is None
+    buffer.add(1_040_000_000, pose(1.04))
+    assert buffer.covering([1_040_000_000]) is not None

@@ -74,9 +74,9 @@ def test_height_band_knows_free_occupied_and_unknown():
     states[0] = VoxelState.UNKNOWN
     states[1, 0, 4] = VoxelState.OCCUPIED  # centre at 0.8 m
     states[2, 0, 9] = VoxelState.OCCUPIED  # centre at 2.8 m, above the band
-    states[3, 0, :5] = VoxelState.UNKNOWN
+    states[3, 0, :5] = VoxelState.UNKNOWN  # nobody sees what is low, as just before the bumper
     band = height_band(states, GRID, 0.2, 2.0)
     assert (band[0] == -1).all()
-    assert (band[1, 0], band[2, 0], band[3, 0], band[5, 5]) == (100, 0, 0, 0)
+    assert (band[1, 0], band[2, 0], band[3, 0], band[5, 5]) == (100, 0, -1, 0)
     with pytest.raises(SelfOccError, match='no voxel lies between'):
         height_band(states, GRID, 9.0, 10.0)

@@ -87,17 +87,18 @@ def mask_without(*cameras):
 
 
 def seen_by(camera, grid):
-    """Return which cells, seen from above, only this camera sees at the heights of the grid."""
+    """Return which cells of the grid are seen from bottom to top, but not without this camera."""
     volume = VoxelGrid((-25.6, -25.6, -2.0), (25.6, 25.6, 4.4), (128, 128, 16))
     heights = volume.axis_centers(2)
     band = (heights >= 0.3) & (heights <= 2.0)
     sees = {
-        c.name: volume.visible_from(c.image_from_ego[None], (c.height, c.width))[..., band].any(-1)
+        c.name: volume.visible_from(c.image_from_ego[None], (c.height, c.width))[..., band]
         for c in small_rig()
     }
     others = np.any([seen for name, seen in sees.items() if name != camera], axis=0)
-    assert grid.shape == others.shape
-    return sees[camera] & ~others
+    together = others | sees[camera]
+    assert grid.shape == others.shape[:2]
+    return together.all(-1) & ~others.all(-1)
 
 
 @pytest.mark.parametrize('camera', CAMERAS)

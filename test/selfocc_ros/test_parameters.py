@@ -64,7 +64,13 @@ def test_lists_become_tuples_and_unknown_names_are_left_alone():
         ({'engine_precision': 'fp8'}, 'give fp16, fp32 or int8'),
         ({'motion_source': 'gps'}, 'give odometry or tf'),
         ({'reference': 'last'}, 'give anchor or first'),
-        ({'camera_offsets_ms': [1.0, 2.0]}, 'one for each of cameras'),
+        ({'camera_offsets_ms': [0.0, 2.0]}, 'one for each of cameras'),
+        ({'camera_offsets_ms': [10.0]}, 'one for each of cameras'),
+        ({'camera_offsets_ms': [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]}, 'must be 0 for the first'),
+        ({'camera_offsets_ms': [0.0, float('nan'), 0.0, 0.0, 0.0, 0.0]}, 'within 1000 ms'),
+        ({'cameras': ['front-left']}, 'part of topic names'),
+        ({'save_folder': '~no such user/x'}, 'give a full path'),
+        ({'model': '~no such user/x.onnx'}, 'give a full path'),
         ({'minimum_cameras': 7}, 'there are 6 cameras'),
         ({'height_band_low_m': 2.0}, 'must be below'),
     ],
@@ -74,8 +80,8 @@ def test_nonsense_is_refused(values, sentence):
         changed(NodeParameters(), values)
 
 
-def test_offsets_are_given_once_for_all_or_for_each_camera():
-    assert set(NodeParameters().offsets_ms.values()) == {0.0}
+def test_offsets_are_given_for_each_camera_or_there_are_none():
+    assert NodeParameters().offsets_ms == dict.fromkeys(NodeParameters().cameras, 0.0)
     given = NodeParameters(cameras=('a', 'b'), camera_offsets_ms=(0.0, 12.5))
     assert given.offsets_ms == {'a': 0.0, 'b': 12.5}
 

@@ -18,6 +18,7 @@ from selfocc_core.transform_tree import TransformTree
 from selfocc_ros import transform_listener
 from selfocc_ros.conversions import header
 from selfocc_ros.rig_source import FixedRig, ListenedRig
+from selfocc_ros.warnings import Warnings
 
 RIG = small_rig()
 
@@ -36,6 +37,11 @@ def node(own_domain):
     rclpy.try_shutdown()
 
 
+def listened(node, names, transforms):
+    warnings = Warnings(node.get_logger())
+    return ListenedRig(node, names, 'base_link', transforms, rectified=False, warnings=warnings)
+
+
 def info_of(camera):
     from_bag = bag_messages.camera_info(camera, 0)
     message = CameraInfo(header=header(0, camera.frame_id), height=camera.height)
@@ -47,7 +53,7 @@ def info_of(camera):
 @pytest.fixture
 def source(node):
     transforms = StandInTransforms()
-    return ListenedRig(node, RIG.names, 'base_link', transforms, rectified=False), transforms
+    return listened(node, RIG.names, transforms), transforms
 
 
 def all_known(source, transforms):
@@ -60,7 +66,7 @@ def all_known(source, transforms):
 @pytest.mark.ros
 def test_cameras_become_known_one_by_one_in_the_order_of_the_parameter(node):
     transforms = StandInTransforms()
-    source = ListenedRig(node, RIG.names[:3], 'base_link', transforms, rectified=False)
+    source = listened(node, RIG.names[:3], transforms)
     assert set(source.problems.values()) == {'no camera_info has arrived'}
     source.take('front_left', info_of(RIG['front_left']))
     assert source.rig is None  # its transform has not come yet
@@ -127,6 +133,12 @@ def test_a_camera_that_is_mounted_anew_is_taken_over(source):
     transforms.set('base_link', RIG['back'].frame_id, moved)
     source.take('back', info_of(RIG['back']))
     np.testing.assert_allclose(source.rig['back'].ego_from_camera, moved)
+    known = source.rig
+    trembling = moved.copy()
+    trembling[2, 3] += 1e-4  # a sprung cab, or the noise of an estimate
+    transforms.set('base_link', RIG['back'].frame_id, trembling)
+    source.take('back', info_of(RIG['back']))
+    assert source.rig is known
 
 
 @pytest.mark.ros

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_session_that_cannot_begin_gives_the_device_back(monkeypatch):
         height_band_high_m=16.0,
     )
     with pytest.raises(SelfOccError):
-        session.Session(None, parameters)
+        session.Session(MagicMock(), parameters)
     assert closed == [True]
     assert asked[0][:3] == (parameters.model_path, 2, 'onnxruntime-cpu')
     assert asked[0][4] == 'int8'
@@ -47,6 +48,6 @@ def test_how_the_backend_runs_the_model_is_published():
         details={'engine': 'plugin, fp16', 'CUDA graph': 'used'},
         rejected={},
     )
-    assert opened.inference == {
+    assert opened._inference() == {
         'backend': 'tensorrt', 'model': 'tiny 1', 'engine': 'plugin, fp16', 'CUDA graph': 'used',
     }  # fmt: skip

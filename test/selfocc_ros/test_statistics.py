@@ -31,6 +31,7 @@ def diagnosed(statistics, **changes):
         synchronizer={},
         topics={},
         calibration={},
+        motion='',
         inference={'backend': 'none', 'model': 'mock 0.1.0'},
         active=True,
     )
@@ -45,8 +46,9 @@ def test_each_frame_set_ends_in_one_place():
     statistics = NodeStatistics(['front', 'back'])
     for present in (['front', 'back'], ['front', 'back'], ['front'], ['front', 'back']):
         statistics.set_formed(present)
-    statistics.set_published(['front', 'back'], {}, with_odometry=True)
-    statistics.set_published(['front', 'back'], {'back': 'black image'}, with_odometry=False)
+    statistics.set_published(['front', 'back'], {}, latency_s=0.1, with_odometry=True)
+    black = {'back': 'black image'}
+    statistics.set_published(['front', 'back'], black, latency_s=0.1, with_odometry=False)
     statistics.set_lost('superseded by a newer one', {'front': 'superseded'})
     values = values_of(diagnosed(statistics), ': inference')
     assert values['frame_sets'] == '4'
@@ -67,8 +69,9 @@ def test_each_image_ends_in_one_place():
         statistics.image_handed_on(camera)
     for _ in range(3):
         statistics.set_formed(['front', 'back'])
-    statistics.set_published(['front', 'back'], {}, with_odometry=True)
-    statistics.set_published(['front', 'back'], {'back': 'black image'}, with_odometry=True)
+    statistics.set_published(['front', 'back'], {}, latency_s=0.1, with_odometry=True)
+    black = {'back': 'black image'}
+    statistics.set_published(['front', 'back'], black, latency_s=0.1, with_odometry=True)
     statistics.set_lost('superseded', dict.fromkeys(['front', 'back'], 'frame set superseded'))
     array = diagnosed(statistics, waiting={'front': 2}, synchronizer_dropped={'back': {}})
     front, back = (values_of(array, f': camera {name}') for name in ('front', 'back'))
@@ -175,3 +178,29 @@ def test_sets_that_nobody_listened_to_are_no_warning():
     assert levels_of(diagnosed(statistics))['inference'] == DiagnosticStatus.OK
     statistics.set_lost('internal error', {})
     assert levels_of(diagnosed(statistics))['inference'] == DiagnosticStatus.WARN
+
+
+def test_losses_and_missing_motion_are_a_warning_while_they_happen():
+    clock = Clock()
+    statistics = NodeStatistics(['front'], clock)
+    statistics.set_lost('superseded by a newer one', {})
+    assert levels_of(diagnosed(statistics))['inference'] == DiagnosticStatus.WARN
+    clock.now_s = 6.0
+    assert levels_of(diagnosed(statistics))['inference'] == DiagnosticStatus.OK
+    statistics.set_formed(['front'])
+    statistics.set_published(['front'], {}, latency_s=0.1, with_odometry=False)
+    array = diagnosed(statistics, motion='the odometry is broken')
+    assert levels_of(array)['inference'] == DiagnosticStatus.WARN
+    assert 'the odometry is broken' in {status.message for status in array.status}
+    clock.now_s = 12.0
+    assert levels_of(diagnosed(statistics))['inference'] == DiagnosticStatus.OK
+
+
+def test_a_network_that_does_not_come_to_an_end_is_an_error():
+    clock = Clock()
+    statistics = NodeStatistics(['front'], clock)
+    with statistics.at_work():
+        assert levels_of(diagnosed(statistics))['occupancy'] == DiagnosticStatus.OK
+        clock.now_s = 3.0
+        assert levels_of(diagnosed(statistics))['occupancy'] == DiagnosticStatus.ERROR
+    assert levels_of(diagnosed(statistics))['occupancy'] == DiagnosticStatus.OK

@@ -68,7 +68,7 @@ def test_every_frame_set_is_accounted_for(running_node):
     node.wait_until_ready()
     for index in range(12):
         node.publish_set(START_NS + index * 100_000_000)
-        node.spin_for(0.04)
+        node.spin_for(0.1)
     node.wait_for(lambda: node.account().get('frame_sets') == '12')
     node.wait_for(lambda: node.account()['in_progress'] == '0')
     account = node.account()
@@ -161,17 +161,6 @@ def test_without_a_model_autostart_ends_with_one_sentence(running_node):
     assert node.status == 1
     assert 'there is no model at /nowhere/model.onnx' in node.log
     assert 'Traceback' not in node.log
-
-
-def test_without_rig_file_and_tf2_the_node_says_what_it_needs(running_node):
-    try:
-        import tf2_msgs  # noqa: F401
-    except ImportError:
-        node = running_node(rig_file='')
-        node.status = node.process.process.wait(20)
-        assert 'set the parameter rig_file' in node.log
-    else:
-        pytest.skip('this installation has tf2_msgs')
 
 
 def test_camera_info_and_tf_calibrate_the_node_where_tf2_is_installed(running_node):
