@@ -103,9 +103,11 @@ setup(
         'selfocc.verbs': [
             'build-engine = selfocc_core.engine.command:BuildEngine',
             'benchmark = training.benchmark.command:Benchmark',
+            'convert = selfocc_core.datasets.command:Convert',
             'demo = selfocc_ros.demo:Demo',
             'device-check = selfocc_core.device_check.command:DeviceCheck',
             'doctor = selfocc_ros.doctor.command:Doctor',
+            'evaluate = selfocc_ros.evaluate:Evaluate',
             'export = training.export:Export',
             'import-checkpoint = training.import_checkpoint:ImportCheckpoint',
             'pseudo-labels = training.data.pseudo_labels:PseudoLabels',

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from selfocc_core.backends import ModelInputs
 from selfocc_core.cameras import Camera
+from selfocc_core.datasets.kitti import read_dates_ns
 from selfocc_core.depth import DepthImage, depth_image
 from selfocc_core.errors import SelfOccError
 from selfocc_core.evaluation.depth import DepthScores, visible_points
@@ -48,7 +49,7 @@ def main() -> None:
     (clip,) = kitti_raw.read_clips(options.drive, config, options.frames, options.poses)
     calibration, size = kitti_raw.read_calibration(options.drive)
     camera = calibration.camera(*size)
-    stamps_ns = kitti_raw.read_stamps_ns(options.drive / 'image_02' / 'timestamps.txt')
+    stamps_ns = read_dates_ns(options.drive / 'image_02' / 'timestamps.txt')
     numbers = np.flatnonzero(np.isin(stamps_ns, clip.stamps_ns)).tolist()
     scores, rows = DepthScores(backend.card.grid.to_grid()), []
     for index, number in enumerate(track(numbers, 'Measuring', total=len(numbers))):

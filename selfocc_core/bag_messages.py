@@ -19,11 +19,15 @@ from selfocc_core.cameras import Camera, DistortionModel
 from selfocc_core.errors import SelfOccError
 from selfocc_core.frames import Image
 from selfocc_core.image_decoding import decode_image_file
+from selfocc_core.quoting import shown
 from selfocc_core.transforms import (
     Transform,
     quaternion_from_transform,
     transform_from_quaternion,
 )
+
+# More than the way to the Moon; products of what is no number of metres are no numbers at all.
+_LARGEST_M = 1e9
 
 _POINT_DATATYPES = {np.dtype(np.uint8): 2, np.dtype(np.float32): 7}
 _NUMPY_DATATYPES = {
@@ -105,8 +109,8 @@ def decode_compressed(message: Any) -> Image:
     image = decode_image_file(data)
     if image is None:
         raise SelfOccError(
-            f'an image of "{message.header.frame_id}" ({len(data)} bytes, format '
-            f'"{message.format}") cannot be decoded: is the bag or the driver damaged?'
+            f'an image of "{shown(message.header.frame_id)}" ({len(data)} bytes, format '
+            f'"{shown(message.format)}") cannot be decoded: is the bag or the driver damaged?'
         )
     return image
 
@@ -140,8 +144,8 @@ def decode_raw(message: Any) -> Image:
     """
     if message.encoding not in COLOR_CODES:
         raise SelfOccError(
-            f'images of "{message.header.frame_id}" are encoded as "{message.encoding}": '
-            f'supported are {", ".join(COLOR_CODES)}'
+            f'images of "{shown(message.header.frame_id)}" are encoded as '
+            f'"{shown(message.encoding)}": supported are {", ".join(COLOR_CODES)}'
         )
     channels = 2 if message.encoding in _TWO_CHANNELS else _CHANNELS.get(message.encoding, 1)
     pixels = pixel_array(message, np.dtype(np.uint8), channels)
@@ -152,22 +156,26 @@ def decode_raw(message: Any) -> Image:
         return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), code), np.uint8)
     except cv2.error as error:
         raise SelfOccError(
-            f'an image of "{message.header.frame_id}" ({message.width}x{message.height}) cannot '
-            f'be converted from {message.encoding}: is its size right?'
+            f'an image of "{shown(message.header.frame_id)}" ({message.width}x{message.height}) '
+            f'cannot be converted from {message.encoding}: is its size right?'
         ) from error
 
 
 def decode_float(message: Any) -> NDArray[np.float32]:
     """Return the depth ``[H, W]`` of a 32FC1 ``sensor_msgs/Image`` in metres."""
     if message.encoding != '32FC1':
-        raise SelfOccError(f'a depth image is encoded as "{message.encoding}", not as 32FC1')
+        raise SelfOccError(
+            f'a depth image is encoded as "{shown(message.encoding)}", not as 32FC1'
+        )
     return pixel_array(message, np.dtype(np.float32), 1).astype(np.float32)
 
 
 def decode_mono(message: Any) -> NDArray[np.uint8]:
     """Return the values ``[H, W]`` of a mono8 ``sensor_msgs/Image``."""
     if message.encoding != 'mono8':
-        raise SelfOccError(f'a label image is encoded as "{message.encoding}", not as mono8')
+        raise SelfOccError(
+            f'a label image is encoded as "{shown(message.encoding)}", not as mono8'
+        )
     return np.array(pixel_array(message, np.dtype(np.uint8), 1))
 
 
@@ -182,8 +190,8 @@ def pixel_array(message: Any, dtype: np.dtype[Any], channels: int) -> NDArray[An
     row_bytes = width * channels * dtype.itemsize
     if height * width == 0 or step < row_bytes or data.size < height * step:
         raise SelfOccError(
-            f'an image of "{message.header.frame_id}" says {width}x{height} with step {step} but '
-            f'has {data.size} bytes: is the bag or the driver damaged?'
+            f'an image of "{shown(message.header.frame_id)}" says {width}x{height} with step '
+            f'{step} but has {data.size} bytes: is the bag or the driver damaged?'
         )
     rows = data[: height * step].reshape(height, step)[:, :row_bytes]
     pixels = np.ascontiguousarray(rows).view(
@@ -258,8 +266,8 @@ def camera_from_info(
 def _lens(name: str, message: Any) -> tuple[DistortionModel, tuple[float, ...]]:
     if message.distortion_model not in _DISTORTION_MODELS:
         raise SelfOccError(
-            f'camera "{name}" has distortion model "{message.distortion_model}": supported are '
-            'plumb_bob, rational_polynomial and equidistant'
+            f'camera "{name}" has distortion model "{shown(message.distortion_model)}": '
+            'supported are plumb_bob, rational_polynomial and equidistant'
         )
     distortion = tuple(float(value) for value in message.d)
     if not any(distortion):
@@ -307,9 +315,16 @@ def tf_message(transforms: Sequence[Any]) -> Any:
 
 
 def parent_from_child(transform: Any) -> Transform:
-    """Return the matrix of a ``geometry_msgs/Transform`` or ``geometry_msgs/Pose``."""
+    """Return the matrix of a ``geometry_msgs/Transform`` or ``geometry_msgs/Pose``.
+
+    Raises:
+        SelfOccError: A value is not finite or larger than the world, or the quaternion is zero.
+    """
     t = getattr(transform, 'translation', None) or transform.position
     q = getattr(transform, 'rotation', None) or transform.orientation
+    values = (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
+    if not all(abs(value) < _LARGEST_M for value in values):
+        raise SelfOccError(f'{values} is no pose: correct the transform or the odometry')
     return transform_from_quaternion((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
 
@@ -383,8 +398,8 @@ def decode_point_cloud(message: Any) -> dict[str, NDArray[Any]]:
     data = np.frombuffer(message.data, np.uint8)
     if data.size < count * step or not all(_fits(f, step) for f in message.fields):
         raise SelfOccError(
-            f'a point cloud in "{message.header.frame_id}" says {count} points of {step} bytes '
-            f'but has {data.size} bytes: is the bag damaged?'
+            f'a point cloud in "{shown(message.header.frame_id)}" says {count} points of {step} '
+            f'bytes but has {data.size} bytes: is the bag damaged?'
         )
     record: np.dtype[np.void] = np.dtype(
         {

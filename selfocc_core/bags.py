@@ -22,11 +22,21 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from typing_extensions import Self
 
+from selfocc_core.bag_guard import (
+    DamagedBagError,
+    bound_chunks,
+    check_files,
+    check_index,
+    check_message,
+)
 from selfocc_core.bag_messages import typestore
 from selfocc_core.errors import SelfOccError
 from selfocc_core.files import temporary_folder_beside
+from selfocc_core.quoting import shown
 
 LATCHED_TOPICS = ('/tf_static',)
+
+bound_chunks()
 
 
 @dataclass(frozen=True)
@@ -71,14 +81,21 @@ class BagReader:
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        if not self.path.exists():
-            raise SelfOccError(
-                f'there is no bag at {self.path}: give a .mcap file or a bag folder'
-            )
         try:
+            if not self.path.exists():
+                raise SelfOccError(
+                    f'there is no bag at {self.path}: give a .mcap file or a bag folder'
+                )
+            check_files(self.path)
             self._reader = self._exit.enter_context(Reader(self.path))
+            check_index(self._reader)
+        except SelfOccError:
+            raise
+        except OSError as error:
+            raise SelfOccError(f'cannot read bag {self.path}: {error.strerror}') from error
         except Exception as error:
-            raise self._damaged() from error
+            self._exit.close()
+            raise self._damaged(error) from error
         return self
 
     def __exit__(
@@ -116,7 +133,7 @@ class BagReader:
         """
         for topic in topics:
             if self.count([topic]) == 0:
-                present = ', '.join(sorted(self.topics)) or 'nothing'
+                present = shown(', '.join(sorted(self.topics)) or 'nothing', 1000)
                 raise SelfOccError(
                     f'bag {self.path} has no messages on {topic}: record it, or rename the topic '
                     f'(the bag has {present})'
@@ -131,22 +148,41 @@ class BagReader:
         connections = self._connections(topics)
         if not connections:
             return
+        missing = self.count(topics)
         try:
             for connection, stamp_ns, raw in self._reader.messages(connections):
+                check_message(stamp_ns, raw)
+                missing -= 1
                 yield BagMessage(connection.topic, connection.msgtype, stamp_ns, bytes(raw))
-        except (GeneratorExit, SelfOccError):
+            if missing > 0:
+                raise DamagedBagError(f'{missing} of its messages are not there')
+        except GeneratorExit:
             raise
         except Exception as error:
-            raise self._damaged() from error
+            raise self._damaged(error) from error
+
+    def first(self, topic: str) -> Any:
+        """Return the first message on a topic, decoded.
+
+        Raises:
+            SelfOccError: There is none, or it is damaged.
+        """
+        self.require([topic])
+        message = next(self.messages([topic]))
+        try:
+            return message.decode()
+        except SelfOccError as error:
+            raise SelfOccError(f'bag {self.path}: {error}') from error
 
     def _connections(self, topics: Sequence[str] | None) -> list[Connection]:
         connections = self._reader.connections
         return [c for c in connections if topics is None or c.topic in topics]
 
-    def _damaged(self) -> SelfOccError:
+    def _damaged(self, error: Exception | None = None) -> SelfOccError:
+        reason = f' ({error})' if isinstance(error, DamagedBagError) else ''
         return SelfOccError(
-            f'bag {self.path} is truncated or not a rosbag2: recover it with "mcap recover" or '
-            '"ros2 bag reindex", or record it again'
+            f'bag {self.path} is truncated or not a rosbag2{reason}: recover it with '
+            '"mcap recover" or "ros2 bag reindex", or record it again'
         )
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selfocc_core.errors import SelfOccError
-from selfocc_core.files import read_text, write_atomically
+from selfocc_core.files import read_yaml, write_atomically
+from selfocc_core.quoting import first_problem
 from selfocc_core.transforms import (
     Transform,
     invert,
@@ -85,6 +86,8 @@ class Camera:
                 f'model {self.distortion_model}, which takes '
                 f'{" or ".join(map(str, _COEFFICIENTS[self.distortion_model]))}: correct it'
             )
+        if not np.isfinite(self.distortion).all():
+            raise SelfOccError(f'the distortion of camera "{self.name}" is not finite: correct it')
 
     @property
     def image_from_ego(self) -> NDArray[np.float64]:
@@ -161,14 +164,14 @@ class Rig:
         Raises:
             SelfOccError: The file is missing, not a rig, or a camera in it is not calibrated.
         """
+        content = read_yaml(Path(path), 'rig file')
         try:
-            content = yaml.safe_load(read_text(Path(path), 'rig file'))
             rig_file = _RigFile.model_validate(content)
-        except yaml.YAMLError as error:
-            raise SelfOccError(f'rig file {path} is not YAML: {_one_line(error)}') from error
+            return cls(tuple(camera.to_camera() for camera in rig_file.cameras))
         except ValidationError as error:
-            raise SelfOccError(f'rig file {path} is not a rig: {_first_problem(error)}') from error
-        return cls(tuple(camera.to_camera() for camera in rig_file.cameras))
+            raise SelfOccError(f'rig file {path} is not a rig: {first_problem(error)}') from error
+        except SelfOccError as error:
+            raise SelfOccError(f'rig file {path}: {error}') from error
 
     def to_yaml(self, path: Path | str) -> None:
         """Write the rig file."""
@@ -198,8 +201,8 @@ class _Distortion(_Strict):
 
 
 class _CameraEntry(_Strict):
-    name: str = Field(pattern=r'^[a-z][a-z0-9_]*$')
-    frame_id: str
+    name: str = Field(pattern=r'^[a-z][a-z0-9_]*$', max_length=64)
+    frame_id: str = Field(max_length=256)
     width: int = Field(gt=0, le=MAX_SIDE_PX)
     height: int = Field(gt=0, le=MAX_SIDE_PX)
     intrinsics: _Intrinsics
@@ -261,16 +264,6 @@ def _rounded(content: Any) -> Any:
 
 def _to_file(rig: Rig) -> _RigFile:
     return _RigFile(cameras=[_to_entry(camera) for camera in rig])
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join(str(error).split())
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    place = '.'.join(str(part) for part in problem['loc']) or 'the file'
-    return f'{place}: {problem["msg"]}'
 
 
 def intrinsic_matrix(fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float64]:

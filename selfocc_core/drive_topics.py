@@ -115,4 +115,4 @@ def _is_color(bag: BagReader, namespace: str) -> bool:
     topic = _image_topic(bag, namespace)
     if topic is None or bag.topics[topic] != _IMAGE:
         return True
-    return next(bag.messages([topic])).decode().encoding in COLOR_CODES
+    return bag.first(topic).encoding in COLOR_CODES

@@ -3,45 +3,90 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from selfocc_core.errors import SelfOccError
+from selfocc_core.quoting import shown
 
-_MAX_TEXT_BYTES, _MAX_BYTES = 4 * 2**20, 64 * 2**20
+_MAX_TEXT_BYTES, _MAX_BYTES, _MAX_NAME = 4 * 2**20, 64 * 2**20, 1000
 
 
 def read_text(path: Path, what: str) -> str:
     """Return the text of a small file.
 
     Raises:
-        SelfOccError: The file is missing, unreadable, larger than 4 MiB or not UTF-8.
+        SelfOccError: The file is missing, unreadable, no plain file, larger than 4 MiB or not
+            UTF-8.
     """
     try:
-        if path.stat().st_size > _MAX_TEXT_BYTES:
-            raise SelfOccError(f'{what} {path} is larger than 4 MiB: is it the right file?')
-        return path.read_text(encoding='utf-8')
+        return _read(path, what, _MAX_TEXT_BYTES).decode('utf-8')
     except UnicodeDecodeError as error:
-        raise SelfOccError(f'{what} {path} is not a text file') from error
-    except OSError as error:
-        raise SelfOccError(f'cannot read {what} {path}: {error.strerror}') from error
+        raise SelfOccError(f'{what} {shown(path, _MAX_NAME)} is not a text file') from error
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Return what a small JSON file says.
+
+    Raises:
+        SelfOccError: It cannot be read, or is not JSON.
+    """
+    text = read_text(path, what)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SelfOccError(
+            f'{what} {shown(path, _MAX_NAME)} is not JSON: {shown(error)}'
+        ) from error
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """Return what a small YAML file says.
+
+    Raises:
+        SelfOccError: It cannot be read, or is not YAML.
+    """
+    text = read_text(path, what)
+    try:
+        return yaml.safe_load(text)
+    # A number or a date that is none is no YAMLError.
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:
+        reason = shown(' '.join(str(error).split()))
+        raise SelfOccError(f'{what} {shown(path, _MAX_NAME)} is not YAML: {reason}') from error
 
 
 def read_bytes(path: Path, what: str) -> bytes:
     """Return the content of a file.
 
     Raises:
-        SelfOccError: The file is missing, unreadable or larger than 64 MiB.
+        SelfOccError: The file is missing, unreadable, no plain file or larger than 64 MiB.
     """
+    return _read(path, what, _MAX_BYTES)
+
+
+def _read(path: Path, what: str, limit: int) -> bytes:
+    name = f'{what} {shown(path, _MAX_NAME)}'
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise SelfOccError(f'{what} {path} is larger than 64 MiB: is it the right file?')
-        return path.read_bytes()
+        # A pipe would keep who opens it waiting, a device may have no end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SelfOccError(f'cannot read {name}: it is no plain file')
+        with path.open('rb') as stream:
+            content = stream.read(limit + 1)
     except OSError as error:
-        raise SelfOccError(f'cannot read {what} {path}: {error.strerror}') from error
+        raise SelfOccError(f'cannot read {name}: {error.strerror}') from error
+    except ValueError as error:  # of a name that no file can have
+        raise SelfOccError(f'cannot read {name}: {error}') from error
+    if len(content) > limit:
+        raise SelfOccError(f'{name} is larger than {limit // 2**20} MiB: is it the right file?')
+    return content
 
 
 def sha256_of(path: Path) -> str:
@@ -91,3 +136,10 @@ def temporary_folder_beside(path: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def move_files(folder: Path, target: Path) -> None:
+    """Put all finished files of a folder into another; what else lies there stays."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.iterdir()):
+        path.replace(target / path.name)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selfocc_core.errors import SelfOccError
 from selfocc_core.files import read_text, sha256_of, write_atomically
+from selfocc_core.quoting import first_problem
 from selfocc_core.voxels import VoxelGrid
 
 SUPPORTED_FORMAT = 1
@@ -104,10 +105,8 @@ class ModelCard(_Strict):
         try:
             card = cls.model_validate_json(read_text(path, 'model card'))
         except ValidationError as error:
-            problem = error.errors()[0]
-            place = '.'.join(str(part) for part in problem['loc']) or 'the file'
             raise SelfOccError(
-                f'model card {path} is malformed: {place}: {problem["msg"]}'
+                f'model card {path} is malformed: {first_problem(error)}'
             ) from error
         if card.format != SUPPORTED_FORMAT:
             raise SelfOccError(

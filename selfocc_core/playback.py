@@ -88,6 +88,11 @@ class Playback:
         )
         self._odometry = OdometryBuffer()
 
+    @property
+    def expected_sets(self) -> int:
+        """About how many frame sets there will be: the images of the first camera."""
+        return self._bag.count([next(iter(self._cameras))])
+
     def results(self) -> Iterator[ProcessedSet]:
         """Yield the occupancy of each frame set, in order.
 

@@ -9,6 +9,7 @@ from selfocc_core.bags import BagReader
 from selfocc_core.cameras import Camera, Rig
 from selfocc_core.drive_topics import camera_names, info_topic
 from selfocc_core.errors import SelfOccError
+from selfocc_core.quoting import shown
 from selfocc_core.transform_tree import TransformTree
 
 
@@ -31,23 +32,29 @@ def rig_from_bag(path: Path | str, base_frame: str = 'base_link') -> Rig:
 
 
 def static_transforms(bag: BagReader) -> TransformTree:
-    """Return the fixed frames of a drive, from its /tf_static."""
+    """Return the fixed frames of a drive, from its /tf_static.
+
+    Raises:
+        SelfOccError: A message is damaged, or a transform in it is none.
+    """
     tree = TransformTree()
     for message in bag.messages(['/tf_static']):
-        for transform in message.decode().transforms:
-            tree.set(
-                transform.header.frame_id,
-                transform.child_frame_id,
-                parent_from_child(transform.transform),
-            )
+        try:
+            for transform in message.decode().transforms:
+                tree.set(
+                    transform.header.frame_id,
+                    transform.child_frame_id,
+                    parent_from_child(transform.transform),
+                )
+        except SelfOccError as error:
+            raise SelfOccError(f'bag {bag.path}, /tf_static: {error}') from error
     return tree
 
 
 def _camera(bag: BagReader, name: str, tree: TransformTree, base_frame: str) -> Camera:
     topic = info_topic(bag, name)
-    bag.require([topic])
-    info = next(iter(bag.messages([topic]))).decode()
+    info = bag.first(topic)
     try:
         return camera_from_info(name, info, tree.lookup(base_frame, info.header.frame_id))
     except SelfOccError as error:
-        raise SelfOccError(f'{topic} in bag {bag.path}: {error}') from error
+        raise SelfOccError(f'{topic} in bag {bag.path}: {shown(error, 1000)}') from error

@@ -56,8 +56,8 @@ class SynchronizerConfig:
     minimum_cameras: int = 1
     reference: str = 'anchor'
     offsets_ns: Mapping[str, int] = field(default_factory=dict)
-    silent_after_ns: int = 300_000_000
-    max_clock_skew_ns: int = 500_000_000
+    silent_after_ns: int = 500_000_000
+    max_clock_skew_ns: int = 1_000_000_000
 
     def __post_init__(self) -> None:
         if self.reference not in {'anchor', 'first'}:

@@ -6,7 +6,6 @@ from array import array
 from functools import cache
 from typing import Any
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Vector3
@@ -21,8 +20,8 @@ from selfocc_core.bag_messages import decode_compressed, decode_raw
 from selfocc_core.depth import DepthImage
 from selfocc_core.errors import SelfOccError
 from selfocc_core.frames import Image
+from selfocc_core.occupied_points import occupied_points
 from selfocc_core.pipeline import OccupancyResult
-from selfocc_core.semantics import CLASS_NAMES, class_colors
 from selfocc_core.voxels import VoxelGrid, VoxelState, height_band
 
 POINT_OFFSETS = {'x': 0, 'y': 4, 'z': 8, 'rgb': 12, 'label': 20, 'occupancy': 16}
@@ -36,7 +35,6 @@ POINT = np.dtype(
 )
 # PCL and RViz read the four bytes 0x00RRGGBB of "rgb" as a float32 field.
 _FIELD_TYPES = {'label': PointField.UINT8}
-_UNCLASSIFIED = CLASS_NAMES.index('other')
 MAX_COLUMN_VOXELS = 16
 
 
@@ -90,24 +88,11 @@ def _cv_bridge() -> Any | None:
 
 
 def occupied_cloud(result: OccupancyResult, frame_id: str, threshold: float) -> PointCloud2:
-    """Return the centres of the occupied voxels, coloured by class, else by height.
-
-    ``occupancy`` is 0.5 at the model's threshold and 1 half a voxel inside it; ``label`` is an
-    index into the classes of the model's card, or without any "other" of
-    ``selfocc_core.semantics``.
-    """
-    ijk = np.argwhere(result.states == VoxelState.OCCUPIED)
-    points = np.zeros(len(ijk), POINT)
-    for axis, name in enumerate('xyz'):
-        points[name] = result.grid.axis_centers(axis)[ijk[:, axis]]
-    depth_inside = (threshold - result.sdf[tuple(ijk.T)]) / result.grid.voxel_size_m.min()
-    if result.labels is None:
-        points['rgb'] = _height_colors(result.grid.shape[2])[ijk[:, 2]]
-        points['label'] = _UNCLASSIFIED
-    else:
-        points['label'] = result.labels[tuple(ijk.T)]
-        points['rgb'] = _class_colors(result.class_names)[points['label']]
-    points['occupancy'] = np.clip(0.5 + depth_inside, 0.0, 1.0)
+    """Return the occupied voxels as points: x, y, z, rgb, label, occupancy."""
+    fields = occupied_points(result, threshold)
+    points = np.zeros(len(fields['x']), POINT)
+    for name, values in fields.items():
+        points[name] = values
     return point_cloud(points, header(result.stamp_ns, frame_id))
 
 
@@ -132,21 +117,6 @@ def point_cloud(points: NDArray[np.void], cloud_header: Header) -> PointCloud2:
         data=message_bytes(points.view(np.uint8)),
         is_dense=True,
     )
-
-
-@cache
-def _class_colors(names: tuple[str, ...]) -> NDArray[np.uint32]:
-    """Return 0x00RRGGBB for each class."""
-    rgb = class_colors(names).astype(np.uint32)
-    return np.asarray(rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2], np.uint32)
-
-
-@cache
-def _height_colors(layers: int) -> NDArray[np.uint32]:
-    """Return 0x00RRGGBB for each layer of voxels, low to high."""
-    ramp = np.linspace(20, 235, layers).astype(np.uint8)
-    bgr = cv2.applyColorMap(ramp, cv2.COLORMAP_TURBO).reshape(-1, 3).astype(np.uint32)
-    return np.asarray(bgr[:, 2] << 16 | bgr[:, 1] << 8 | bgr[:, 0], np.uint32)
 
 
 def occupied_markers(result: OccupancyResult, frame_id: str, limit: int) -> MarkerArray:

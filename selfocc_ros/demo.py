@@ -44,15 +44,18 @@ class Demo:
             SelfOccError: There is no ROS, or drive or model cannot be used.
         """
         _check_ros()
-        from selfocc_core.files import temporary_folder_beside
+        from selfocc_core.evaluation.summary import print_summary
+        from selfocc_core.files import move_files, temporary_folder_beside
 
         model = self._model()
         with temporary_folder_beside(self.out) as folder:
             drive = folder / 'drive.mcap'
             self._make_drive(drive)
             metrics = _replay_and_report(drive, model, self.rate, folder)
-            _move_files(folder, self.out)
-        _print_summary(metrics, self.out)
+            move_files(folder, self.out)
+        files = {'Pictures': 'report.html', 'Numbers': 'metrics.json', 'Topics': 'occupancy.mcap'}
+        named = {title: self.out / name for title, name in files.items()}
+        print_summary(metrics, 'selfocc demo', named)
 
     def _model(self) -> Path:
         from selfocc_core.model_card import ModelCard
@@ -94,28 +97,3 @@ def _replay_and_report(
     recording = folder / 'occupancy.mcap'
     statistics = replay(drive, rig, model, recording, folder / 'node.log', rate)
     return write_report(drive, recording, statistics, folder)
-
-
-def _move_files(folder: Path, out: Path) -> None:
-    """Put the finished files into ``out``; what else lies there stays."""
-    out.mkdir(parents=True, exist_ok=True)
-    for path in sorted(folder.iterdir()):
-        path.replace(out / path.name)
-
-
-def _print_summary(metrics: Mapping[str, object], out: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from selfocc_core.evaluation.summary import summary_rows
-
-    table = Table('', 'selfocc', 'flat ground', title='selfocc demo')
-    for row in summary_rows(metrics):
-        table.add_row(*row)
-    console = Console()
-    console.print(table)
-    console.print(f'Pictures: {out / "report.html"}', soft_wrap=True)
-    console.print(f'Numbers:  {out / "metrics.json"}', soft_wrap=True)
-    console.print(
-        f'Topics:   {out / "occupancy.mcap"} beside {out / "drive.mcap"}', soft_wrap=True
-    )

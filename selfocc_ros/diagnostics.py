@@ -124,6 +124,7 @@ def _camera_status(
         'topic': account.topics.get(camera, ''),
         'received': counters.received,
         'used': counters.used,
+        'lost_on_the_way': counters.lost,
         'waiting': counters.in_intake + counters.in_sets + account.waiting.get(camera, 0),
         'rate_hz': f'{counters.rate_hz():.2f}',
         'age_s': 'none' if age_s is None else f'{age_s:.3f}',

@@ -10,6 +10,11 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
 from selfocc_core.bag_messages import parent_from_child, stamp_ns_of
 from selfocc_core.errors import SelfOccError
 from selfocc_core.odometry_buffer import OdometryBuffer
@@ -31,12 +36,17 @@ class ImageInputs:
         node: The node that listens.
         parameters: Its parameters.
         take: Called with the camera and the serialised message.
+        lost: Called with the camera and how many of its messages the middleware lost.
     """
 
     def __init__(
-        self, node: Node, parameters: NodeParameters, take: Callable[[str, bytes], None]
+        self,
+        node: Node,
+        parameters: NodeParameters,
+        take: Callable[[str, bytes], None],
+        lost: Callable[[str, int], None],
     ) -> None:
-        self._node = node
+        self._node, self._lost = node, lost
         self._subscriptions: list[Any] = []
         with ExitStack() as opened:
             opened.callback(self.close)
@@ -57,6 +67,9 @@ class ImageInputs:
             sensor_qos(),
             raw=True,
             qos_overriding_options=overridable(),
+            event_callbacks=SubscriptionEventCallbacks(
+                message_lost=lambda event: self._lost(camera, event.total_count_change)
+            ),
         )
 
 

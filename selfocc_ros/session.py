@@ -116,7 +116,9 @@ class Session:
                 self._warnings,
             )
             activated.callback(images.stop)
-            activated.callback(ImageInputs(self._node, self._parameters, images.take).close)
+            lost = self.statistics.image_lost
+            inputs = ImageInputs(self._node, self._parameters, images.take, lost)
+            activated.callback(inputs.close)
             self._images, self._activated = images, activated.pop_all()
 
     def stop(self) -> None:

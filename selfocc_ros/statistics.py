@@ -30,6 +30,7 @@ class CameraCounters:
         in_sets: Images in frame sets that wait for inference or are in it.
         dropped: Images from which none was made, by reason.
         arrivals_s: When the recent ones arrived.
+        lost: Images that the middleware lost before they arrived, as far as it knows.
         clock_offset_s: How far this computer's clock was ahead of the last image's stamp.
     """
 
@@ -39,6 +40,7 @@ class CameraCounters:
     in_sets: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     arrivals_s: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+    lost: int = 0
     clock_offset_s: float | None = None
 
     def rate_hz(self) -> float:
@@ -108,6 +110,11 @@ class NodeStatistics:
             counters.received += 1
             counters.in_intake += 1
             counters.arrivals_s.append(self.clock_s())
+
+    def image_lost(self, camera: str, count: int) -> None:
+        """Count images that the middleware says it lost on the way."""
+        with self._lock:
+            self.cameras[camera].lost += count
 
     def clock_compared(self, camera: str, offset_s: float) -> None:
         """Take note of how far this computer's clock is ahead of an image's stamp."""

@@ -1,3 +1,3 @@
-"""Readers of public datasets, as far as the vehicle's own code needs them."""
+"""Public datasets, read without their development kits, and written as bags."""
 
 from __future__ import annotations

@@ -1,52 +1,69 @@
-"""Depth against true points: the errors of Eigen et al. 2014, without median scaling.
+"""Depth against true points: the errors of Eigen et al. 2014.
 
 Truth is a set of points in the camera's optical frame, whether they come from a rendered depth
 image or from a LiDAR. Errors are computed per image, averaged over the images of a camera and then
-over the cameras, as SelfOcc does.
+over the cameras, as SelfOcc does. Which points count, and whether predictions are scaled to the
+truth, says a protocol (``selfocc_core.evaluation.depth_protocol``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from selfocc_core.evaluation.accumulation import Accumulator, Frame, Numbers, Summary, mean, ratio
+from selfocc_core.evaluation.depth_protocol import METRIC, DepthProtocol
 from selfocc_core.transforms import Transform, transform_points
 from selfocc_core.voxels import VoxelGrid
 
-NEAREST_M = 0.5
-FARTHEST_M = 80.0
-METRICS = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'delta_1', 'delta_2', 'delta_3')
-
-_SMALLEST_PREDICTION_M = 1e-3
+NEAREST_M = METRIC.nearest_m
+FARTHEST_M = METRIC.farthest_m
+METRICS = (
+    'abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'delta_1', 'delta_2', 'delta_3', 'median_rel',
+)  # fmt: skip
+RANGES_M = ((0.0, 10.0), (10.0, 20.0), (20.0, 40.0), (40.0, 80.0))
 
 Floats = NDArray[np.float64]
 
 
-def depth_errors(predicted_m: Floats, true_m: Floats) -> dict[str, float]:
+def depth_errors(
+    predicted_m: Floats, true_m: Floats, protocol: DepthProtocol = METRIC
+) -> dict[str, float]:
     """Return the errors of predicted depths ``[P]`` against true ones ``[P]``, P > 0.
 
-    Predictions are clamped to 80 m.
-    ``delta_k`` is the share of points whose ratio to the truth is below 1.25^k.
+    ``abs_rel`` to ``delta_3`` are those of Eigen et al. 2014 ("Depth map prediction from a single
+    image using a multi-scale deep network", section 4.2): with prediction d and truth t the means
+    of ``|d - t| / t`` and ``(d - t)² / t``, the square roots of the means of ``(d - t)²`` and
+    ``(log d - log t)²``, and the shares of points whose ratio to the truth, ``max(d / t, t / d)``,
+    is below 1.25, 1.25² and 1.25³. ``median_rel`` is the median of ``|d - t| / t``.
     """
-    predicted_m = np.clip(predicted_m, _SMALLEST_PREDICTION_M, FARTHEST_M)
+    return _errors(protocol.prepared(predicted_m, true_m), true_m)
+
+
+def _errors(predicted_m: Floats, true_m: Floats) -> dict[str, float]:
     difference_m = predicted_m - true_m
+    relative = np.abs(difference_m) / true_m
     log_difference = np.log(predicted_m) - np.log(true_m)
-    ratio = np.exp(np.abs(log_difference))
+    ratios = np.maximum(predicted_m / true_m, true_m / predicted_m)
     return {
-        'abs_rel': float(np.mean(np.abs(difference_m) / true_m)),
+        'abs_rel': float(np.mean(relative)),
         'sq_rel': float(np.mean(difference_m**2 / true_m)),
         'rmse': float(np.sqrt(np.mean(difference_m**2))),
         'rmse_log': float(np.sqrt(np.mean(log_difference**2))),
-        **{f'delta_{k}': float(np.mean(ratio < 1.25**k)) for k in (1, 2, 3)},
+        **{f'delta_{k}': float(np.mean(ratios < 1.25**k)) for k in (1, 2, 3)},
+        'median_rel': float(np.median(relative)),
     }
 
 
 def visible_points(
-    points: Floats, image_from_camera: Floats, size: tuple[int, int]
+    points: Floats,
+    image_from_camera: Floats,
+    size: tuple[int, int],
+    protocol: DepthProtocol = METRIC,
 ) -> tuple[Floats, Floats]:
     """Return the valid true points that a depth image covers, and where in it they lie.
 
@@ -54,12 +71,13 @@ def visible_points(
         points: True points in the camera's optical frame ``[P, 3]``.
         image_from_camera: Intrinsics ``[3, 3]`` of the depth image.
         size: Its height and width.
+        protocol: Says how deep they may be; its crop is that of the whole image of the camera, see
+            ``DepthProtocol.counted``.
 
     Returns:
-        Points ``[Q, 3]`` between 0.5 and 80 m deep and their sub-pixel positions ``[Q, 2]``.
+        Points ``[Q, 3]`` and their sub-pixel positions ``[Q, 2]``.
     """
-    depth_m = points[:, 2]
-    points = points[(depth_m >= NEAREST_M) & (depth_m <= FARTHEST_M)]
+    points = points[protocol.in_range(points[:, 2])]
     pixels = project(points, image_from_camera)
     height, width = size
     within = (pixels >= -0.5).all(1) & (pixels <= (width - 0.5, height - 0.5)).all(1)
@@ -135,17 +153,115 @@ def flat_ground_depth(points: Floats, ego_from_camera: Transform, grid: VoxelGri
     return np.asarray(np.minimum(to_ground_m, exit_m), np.float64)
 
 
-class DepthScores:
-    """Accumulates the depth errors of many images.
+class DepthErrors(Accumulator):
+    """Accumulates the depth errors of many images under one protocol.
 
     Args:
-        grid: Volume of the model; the fair comparison takes only truth inside it.
+        protocol: How depths are compared.
+        ranges_m: Least and largest true depth of each range that is also scored by itself.
     """
 
-    def __init__(self, grid: VoxelGrid) -> None:
-        self._grid = grid
-        self._errors: dict[str, dict[str, list[dict[str, float]]]] = {}
-        self.images = 0
+    def __init__(
+        self,
+        protocol: DepthProtocol = METRIC,
+        ranges_m: Sequence[tuple[float, float]] = RANGES_M,
+    ) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self._ranges = {f'{low:g}-{high:g} m': (low, high) for low, high in ranges_m}
+
+    @property
+    def settings(self) -> object:
+        """Protocol and ranges."""
+        return self.protocol, tuple(self._ranges)
+
+    def add(
+        self,
+        camera: str,
+        predicted_m: Floats,
+        true_m: Floats,
+        groups: Mapping[str, NDArray[np.bool_]] | None = None,
+        frame: Frame | None = None,
+    ) -> None:
+        """Take the depths of one image.
+
+        Args:
+            camera: Its camera.
+            predicted_m: Predicted depth ``[P]`` at the true points that the protocol counts.
+            true_m: Their true depth ``[P]``; an image may have none.
+            groups: Points ``[P]`` that are also scored by themselves, such as those of a class.
+            frame: Drive and stamp of the frame set that the image belongs to, so that the cameras
+                of a moment stay together; by default every image is a frame.
+        """
+        frame = self._frame(frame)
+        chosen = {
+            'all': np.ones(len(true_m), bool),
+            **{
+                f'range/{name}': (true_m >= low) & (true_m < high)
+                for name, (low, high) in self._ranges.items()
+            },
+            **{f'group/{name}': mask for name, mask in (groups or {}).items()},
+        }
+        compared_m = self.protocol.prepared(predicted_m, true_m)
+        self.statistics.add(frame, f'images/{camera}', [1.0])
+        for name, mask in chosen.items():
+            sums = np.zeros(1 + len(METRICS))
+            if mask.any():
+                errors = _errors(compared_m[mask], true_m[mask])
+                sums = np.array([1.0, *(errors[metric] for metric in METRICS)])
+            self.statistics.add(frame, f'{name}|{camera}', sums)
+
+    def summary_of(self, totals: Mapping[str, Numbers]) -> Summary:
+        """Return the mean errors of all points, ``by_camera``, ``by_range`` and ``by_group``.
+
+        Means are over the images of each camera that have such points, then over the cameras.
+        """
+        places: dict[str, dict[str, Numbers]] = {'all': {}}
+        for key, sums in totals.items():
+            name, found, camera = key.rpartition('|')
+            if found:
+                places.setdefault(name, {})[camera] = sums
+        images = sum(sums[0] for key, sums in totals.items() if key.startswith('images/'))
+        return {
+            'images': round(float(images)),
+            **_mean_over_cameras(places['all']),
+            'by_camera': {name: _mean_of_images(sums) for name, sums in places['all'].items()},
+            **{
+                f'by_{kind}': {
+                    name.partition('/')[2]: _mean_over_cameras(of_cameras)
+                    for name, of_cameras in places.items()
+                    if name.startswith(f'{kind}/')
+                }
+                for kind in ('range', 'group')
+            },
+        }
+
+
+def _mean_of_images(sums: Numbers) -> dict[str, float | None]:
+    images, *errors = sums
+    return {name: ratio(error, images) for name, error in zip(METRICS, errors, strict=True)}
+
+
+def _mean_over_cameras(of_cameras: Mapping[str, Numbers]) -> dict[str, float | None]:
+    means = [_mean_of_images(sums) for sums in of_cameras.values()]
+    return {name: mean([of_camera[name] for of_camera in means]) for name in METRICS}
+
+
+class DepthScores:
+    """Accumulates the depth errors of many images, of a model and of the flat ground.
+
+    Attributes:
+        errors: Errors of ``model`` and ``flat_ground``; the group ``in_volume`` has the points in
+            the volume of the model, to which the fair comparison is restricted.
+
+    Args:
+        grid: That volume.
+        protocol: How depths are compared.
+    """
+
+    def __init__(self, grid: VoxelGrid, protocol: DepthProtocol = METRIC) -> None:
+        self._grid, self._protocol = grid, protocol
+        self.errors = {who: DepthErrors(protocol) for who in ('model', 'flat_ground')}
 
     def add(
         self,
@@ -154,49 +270,41 @@ class DepthScores:
         image_from_camera: Floats,
         points: Floats,
         ego_from_camera: Transform,
+        frame: Frame | None = None,
     ) -> None:
-        """Take one depth image ``[h, w]`` with its intrinsics, and true points ``[P, 3]``.
+        """Take one depth image.
 
-        The points are in the camera's optical frame at the shutter time of the image; +Inf in
-        the image counts as the exit from the volume.
+        Args:
+            camera: Its camera.
+            depth_m: Depth ``[h, w]``; +Inf counts as the exit from the volume.
+            image_from_camera: Its intrinsics.
+            points: True points ``[P, 3]`` in the camera's optical frame at the shutter time of the
+                image; of a protocol with a crop those that ``DepthProtocol.counted`` returns.
+            ego_from_camera: Where the camera is.
+            frame: Drive and stamp of the frame set, see ``DepthErrors.add``.
         """
         depth_m = closed_by_volume(depth_m, image_from_camera, ego_from_camera, self._grid)
-        points, pixels = visible_points(points, image_from_camera, depth_m.shape)
+        points, pixels = visible_points(points, image_from_camera, depth_m.shape, self._protocol)
         predictions = {
             'model': sample_bilinear(depth_m, pixels),
             'flat_ground': flat_ground_depth(points, ego_from_camera, self._grid),
         }
         _, in_volume = self._grid.indices(transform_points(ego_from_camera, points))
-        chosen = {'all': np.ones(len(points), bool), 'in_volume': in_volume}
-        self.images += 1
         for who, predicted_m in predictions.items():
-            for where, mask in chosen.items():
-                if mask.any():
-                    errors = depth_errors(predicted_m[mask], points[mask, 2])
-                    self._of(f'{who}/{where}').setdefault(camera, []).append(errors)
+            groups = {'in_volume': in_volume}
+            self.errors[who].add(camera, predicted_m, points[:, 2], groups, frame)
 
-    def _of(self, kind: str) -> dict[str, list[dict[str, float]]]:
-        return self._errors.setdefault(kind, {})
+    def merge(self, other: DepthScores) -> DepthScores:
+        """Return the scores of the images of both, see ``Accumulator.merge``."""
+        merged = DepthScores(self._grid, self._protocol)
+        merged.errors = {who: self.errors[who].merge(other.errors[who]) for who in self.errors}
+        return merged
 
     def summary(self, who: str = 'model') -> dict[str, Any]:
-        """Return the mean errors of ``model`` or ``flat_ground``: all, in volume, per camera."""
-        everywhere, in_volume = self._of(f'{who}/all'), self._of(f'{who}/in_volume')
-        return {
-            'images': self.images,
-            **mean_over_cameras(everywhere),
-            'in_volume': mean_over_cameras(in_volume),
-            'by_camera': {name: _mean(errors) for name, errors in sorted(everywhere.items())},
-        }
+        """Return the mean errors of ``model`` or ``flat_ground``.
 
-
-def mean_over_cameras(
-    errors: Mapping[str, list[dict[str, float]]],
-) -> dict[str, float | None]:
-    """Average over the images of each camera, then over the cameras; ``None`` without images."""
-    return _mean([_mean(of_camera) for of_camera in errors.values()])
-
-
-def _mean(errors: list[Any]) -> dict[str, float | None]:
-    if not errors:
-        return dict.fromkeys(METRICS)
-    return {name: float(np.mean([error[name] for error in errors])) for name in METRICS}
+        As in ``DepthErrors.summary_of``, with ``in_volume`` in place of the groups.
+        """
+        scores = self.errors[who].summary()
+        groups = scores.pop('by_group')
+        return {**scores, 'in_volume': groups.get('in_volume', dict.fromkeys(METRICS))}

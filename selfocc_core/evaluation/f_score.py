@@ -7,9 +7,12 @@ as Knapitsch et al. 2017 (Tanks and Temples) do for points.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy import ndimage
 
+from selfocc_core.evaluation.accumulation import Accumulator, Frame, Numbers, Summary, ratio
 from selfocc_core.evaluation.occupancy import OccupancyTruth, Voxels
 from selfocc_core.voxels import VoxelGrid
 
@@ -18,7 +21,7 @@ TOLERANCE_M = 0.8
 _ROUNDING_M = 1e-6
 
 
-class FScore:
+class FScore(Accumulator):
     """Accumulates how near the claimed and the true obstacle voxels of many moments are.
 
     Both are taken within the obstacle domain of the truth: what a camera sees, without the ground.
@@ -29,17 +32,21 @@ class FScore:
     """
 
     def __init__(self, grid: VoxelGrid, tolerance_m: float = TOLERANCE_M) -> None:
+        super().__init__()
         self._grid, self._tolerance_m = grid, tolerance_m
-        self._claimed = self._confirmed = self._real = self._found = 0
 
-    def add(self, predicted: Voxels, truth: OccupancyTruth) -> None:
+    @property
+    def settings(self) -> object:
+        """Grid and tolerance."""
+        return self._grid, self._tolerance_m
+
+    def add(self, predicted: Voxels, truth: OccupancyTruth, frame: Frame | None = None) -> None:
         """Take the predicted occupied voxels ``[X, Y, Z]`` of a moment and the truth."""
         claimed = predicted & truth.obstacle_domain
         real = truth.obstacles & truth.visible
-        self._claimed += int(np.count_nonzero(claimed))
-        self._confirmed += int(np.count_nonzero(claimed & self._near(real)))
-        self._real += int(np.count_nonzero(real))
-        self._found += int(np.count_nonzero(real & self._near(claimed)))
+        confirmed, found = claimed & self._near(real), real & self._near(claimed)
+        counts = [np.count_nonzero(voxels) for voxels in (claimed, confirmed, real, found)]
+        self.statistics.add(self._frame(frame), 'counts', counts)
 
     def _near(self, voxels: Voxels) -> Voxels:
         if not voxels.any():
@@ -47,11 +54,14 @@ class FScore:
         distance_m = ndimage.distance_transform_edt(~voxels, sampling=self._grid.voxel_size_m)
         return np.asarray(distance_m <= self._tolerance_m + _ROUNDING_M, bool)
 
-    def value(self) -> float | None:
-        """Return the harmonic mean of precision and recall; ``None`` without true obstacles."""
-        if not self._real:
-            return None
-        if not self._confirmed or not self._found:
-            return 0.0
-        precision, recall = self._confirmed / self._claimed, self._found / self._real
-        return 2 * precision * recall / (precision + recall)
+    def summary_of(self, totals: Mapping[str, Numbers]) -> Summary:
+        """Return ``f_score``, the harmonic mean of ``precision`` and ``recall``, and these.
+
+        The F-score is ``None`` without true obstacles.
+        """
+        claimed, confirmed, real, found = totals.get('counts', np.zeros(4))
+        precision, recall = ratio(confirmed, claimed), ratio(found, real)
+        f_score = None if recall is None else 0.0
+        if precision and recall:
+            f_score = 2 * precision * recall / (precision + recall)
+        return {'f_score': f_score, 'precision': precision, 'recall': recall}

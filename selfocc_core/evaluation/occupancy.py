@@ -1,13 +1,14 @@
 """Occupancy against a true voxel grid: IoU, precision, recall.
 
-Only voxels that a camera can see are scored, as in Occ3D (``mask_camera``). Counts are accumulated
-over all moments before the ratios are taken, so that every voxel weighs the same.
+Only voxels that a camera can see are scored, as in Occ3D (Tian et al. 2023, arXiv 2304.14365,
+section 3.2; ``mask_camera``). Counts are accumulated over all moments before the ratios are taken,
+so that every voxel weighs the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from scipy.ndimage import distance_transform_edt
 from typing_extensions import Self
 
 from selfocc_core.bag_messages import xyz
+from selfocc_core.cameras import Rig
 from selfocc_core.errors import SelfOccError
+from selfocc_core.evaluation.accumulation import Accumulator, Frame, Numbers, Summary, ratio
 from selfocc_core.semantics import CLASS_NAMES
 from selfocc_core.voxels import VoxelGrid, VoxelState
 
@@ -128,7 +131,7 @@ def flat_ground_occupancy(grid: VoxelGrid) -> Voxels:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of voxels.
+    """Counts of voxels, or of sums of them.
 
     Attributes:
         true_positive: Predicted and true.
@@ -136,9 +139,9 @@ class Confusion:
         false_negative: True but not predicted.
     """
 
-    true_positive: int = 0
-    false_positive: int = 0
-    false_negative: int = 0
+    true_positive: float = 0
+    false_positive: float = 0
+    false_negative: float = 0
 
     @classmethod
     def of(cls, predicted: Voxels, true: Voxels, domain: Voxels) -> Self:
@@ -151,34 +154,44 @@ class Confusion:
             int(np.count_nonzero(real)) - true_positive,
         )
 
-    def __add__(self, other: Confusion) -> Confusion:
-        """Accumulate."""
-        return Confusion(
-            self.true_positive + other.true_positive,
-            self.false_positive + other.false_positive,
-            self.false_negative + other.false_negative,
-        )
-
     def ratios(self) -> dict[str, float | None]:
         """Return ``iou``, ``precision``, ``recall``; ``None`` where nothing can be scored."""
-        tp, fp, fn = self.true_positive, self.false_positive, self.false_negative
+        tp, fp, fn = astuple(self)
         return {
-            'iou': _ratio(tp, tp + fp + fn),
-            'precision': _ratio(tp, tp + fp),
-            'recall': _ratio(tp, tp + fn),
+            'iou': ratio(tp, tp + fp + fn),
+            'precision': ratio(tp, tp + fp),
+            'recall': ratio(tp, tp + fn),
         }
 
 
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def rings(grid: VoxelGrid, rings_m: Sequence[tuple[float, float]] = RINGS_M) -> dict[str, Voxels]:
+    """Return the voxels ``[X, Y, Z]`` of each ring by name.
+
+    Args:
+        grid: The grid; distances are horizontal, from the ego origin to the voxel centre.
+        rings_m: Inner and outer radius of each ring; they may overlap.
+    """
+    centers = grid.centers()
+    distance_m = np.hypot(centers[..., 0], centers[..., 1])
+    return {
+        _ring_name(low, high): (distance_m >= low) & (distance_m < high) for low, high in rings_m
+    }
 
 
-class OccupancyScores:
+def camera_views(grid: VoxelGrid, rig: Rig) -> dict[str, Voxels]:
+    """Return by camera the voxels ``[X, Y, Z]`` whose centre is in its image."""
+    return {
+        camera.name: grid.visible_from(camera.image_from_ego[None], (camera.height, camera.width))
+        for camera in rig
+    }
+
+
+class OccupancyScores(Accumulator):
     """Accumulates the occupancy scores of many moments.
 
     Args:
-        grid: Grid of the predictions; rings are measured horizontally from the ego origin.
-        rings_m: Inner and outer radius of each ring; they may overlap.
+        grid: Grid of the predictions.
+        rings_m: Rings that are also scored by themselves, see ``rings``.
         heights_m: Low and high end of each band of height above the true ground.
     """
 
@@ -188,52 +201,70 @@ class OccupancyScores:
         rings_m: Sequence[tuple[float, float]] = RINGS_M,
         heights_m: Sequence[tuple[float, float]] = HEIGHTS_M,
     ) -> None:
+        super().__init__()
         self._grid = grid
+        self._rings = rings(grid, rings_m)
         self._bands = {_ring_name(low, high): (low, high) for low, high in heights_m}
-        self._by_height = {name: Confusion() for name in self._bands}
-        centers = grid.centers()
-        distance_m = np.hypot(centers[..., 0], centers[..., 1])
-        self._rings = {
-            _ring_name(low, high): (distance_m >= low) & (distance_m < high)
-            for low, high in rings_m
-        }
-        self._all = {name: Confusion() for name in ('', *self._rings)}
-        self._obstacles = dict(self._all)
-        self.moments = 0
 
-    def add(self, predicted: Voxels, truth: OccupancyTruth) -> None:
-        """Take the predicted occupied voxels ``[X, Y, Z]`` of a moment and the truth."""
-        self.moments += 1
-        obstacle_domain = truth.obstacle_domain
-        everywhere = np.ones(predicted.shape, bool)
-        for name, ring in {'': everywhere, **self._rings}.items():
-            self._all[name] += Confusion.of(predicted, truth.occupied, truth.visible & ring)
-            self._obstacles[name] += Confusion.of(
-                predicted, truth.obstacles, obstacle_domain & ring
-            )
+    @property
+    def settings(self) -> object:
+        """Grid, rings and bands of height."""
+        return self._grid, tuple(self._rings), tuple(self._bands)
+
+    def add(
+        self,
+        predicted: Voxels,
+        truth: OccupancyTruth,
+        regions: Mapping[str, Voxels] | None = None,
+        frame: Frame | None = None,
+    ) -> None:
+        """Take a moment.
+
+        Args:
+            predicted: Voxels that are predicted to be occupied ``[X, Y, Z]``.
+            truth: What is true.
+            regions: Voxels ``[X, Y, Z]`` that are also scored by themselves, such as those in the
+                image of each camera.
+            frame: Drive and stamp of the moment.
+        """
+        frame, domain = self._frame(frame), truth.obstacle_domain
+        self.statistics.add(frame, 'moments', [1])
+        places = {'': np.ones(predicted.shape, bool)}
+        places |= {f'range/{name}': ring for name, ring in self._rings.items()}
+        places |= {f'region/{name}': region for name, region in (regions or {}).items()}
+        for place, mask in places.items():
+            everything = Confusion.of(predicted, truth.occupied, truth.visible & mask)
+            obstacles = Confusion.of(predicted, truth.obstacles, domain & mask)
+            self.statistics.add(frame, f'all|{place}', astuple(everything))
+            self.statistics.add(frame, f'obstacles|{place}', astuple(obstacles))
         height_m = height_above_ground(truth.ground, self._grid)
         for name, (low_m, high_m) in self._bands.items():
-            band = (height_m >= low_m) & (height_m < high_m)
-            self._by_height[name] += Confusion.of(
-                predicted, truth.obstacles, obstacle_domain & band
-            )
+            band = domain & (height_m >= low_m) & (height_m < high_m)
+            counts = astuple(Confusion.of(predicted, truth.obstacles, band))
+            self.statistics.add(frame, f'obstacles|height/{name}', counts)
 
-    def summary(self) -> dict[str, Any]:
-        """Return ``iou``, ``precision``, ``recall``, the same for obstacles, by range and height.
+    def summary_of(self, totals: Mapping[str, Numbers]) -> Summary:
+        """Return ``iou``, ``precision``, ``recall``, the same for obstacles and by place.
 
-        By height there are obstacles alone.
+        ``by_range`` has the rings, ``by_region`` the regions, ``by_height`` obstacles alone.
         """
+        scores = {key: Confusion(*sums).ratios() for key, sums in totals.items() if '|' in key}
+        nothing = Confusion().ratios()
+
+        def of(place: str) -> Summary:
+            everything = scores.get(f'all|{place}', nothing)
+            return {**everything, 'obstacles': scores.get(f'obstacles|{place}', nothing)}
+
+        start = 'all|region/'
+        regions = [key[len(start) :] for key in scores if key.startswith(start)]
         return {
-            'moments': self.moments,
-            **self._all[''].ratios(),
-            'obstacles': self._obstacles[''].ratios(),
-            'by_range': {
-                name: {**self._all[name].ratios(), 'obstacles': self._obstacles[name].ratios()}
-                for name in self._rings
-            },
+            'moments': round(float(totals.get('moments', np.zeros(1))[0])),
+            **of(''),
+            'by_range': {name: of(f'range/{name}') for name in self._rings},
+            'by_region': {name: of(f'region/{name}') for name in regions},
             'by_height': {
-                name: {'obstacles': confusion.ratios()}
-                for name, confusion in self._by_height.items()
+                name: {'obstacles': scores.get(f'obstacles|height/{name}', nothing)}
+                for name in self._bands
             },
         }
 

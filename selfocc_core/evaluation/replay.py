@@ -19,6 +19,7 @@ class ReplayStatistics:
         realtime_factor: Seconds of drive played per second of wall time.
         backend: Name of the runtime, for example ``onnxruntime-cpu``.
         model: Path of the model file, or the name of a shipped model.
+        inference_share: Share of the time that the network took; ``None`` where it ran in a node.
     """
 
     images_published: int
@@ -29,3 +30,4 @@ class ReplayStatistics:
     realtime_factor: float
     backend: str
     model: str
+    inference_share: float | None = None

@@ -1,25 +1,28 @@
-"""Mean intersection over union of classes, in the three conventions that papers use.
+"""Occupancy and classes of voxels: IoU, and mean IoU in the three conventions that papers use.
 
 On Occ3D-nuScenes with its 17 classes, papers mean by mIoU: the mean over all 17 (``all``, the
 published 9.30 of SelfOcc); without "others", which the script of SelfOcc computes
 (``without_others``, /16); or without "others" and "other flat", as papers whose open-vocabulary
 labels never say either (``without_others_and_other_flat``, /15). Where both have an IoU of 0, the
-last is 17/15 of the first, so a bare "mIoU" cannot be compared.
+last is 17/15 of the first, so a bare "mIoU" cannot be compared. A class that is neither true nor
+predicted anywhere is left out of the mean on Occ3D, and counts as 0 on SemanticKITTI.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfocc_core.errors import SelfOccError
+from selfocc_core.evaluation.accumulation import Accumulator, Frame, Numbers, Summary, mean, ratio
+from selfocc_core.evaluation.occupancy import Confusion, Voxels
 
 Labels = NDArray[np.uint8]
-Voxels = NDArray[np.bool_]
+Absent = Literal['left_out', 'zero']
 
 MIOU_NAMES = ('all', 'without_others', 'without_others_and_other_flat')
 
@@ -58,19 +61,22 @@ class SemanticClasses:
         }
 
 
-class SemanticIou:
+class SemanticIou(Accumulator):
     """Accumulates which class was predicted where which is true, over many moments.
 
-    Attributes:
+    Args:
         classes: The classes.
-        counts: Voxels by true class (rows) and predicted class (columns) ``[C + 1, C + 1]``; the
-            last row and column are free space.
+        absent: What a class counts in a mean that is neither true nor predicted anywhere.
     """
 
-    def __init__(self, classes: SemanticClasses) -> None:
-        self.classes = classes
-        size = len(classes.names) + 1
-        self.counts = np.zeros((size, size), np.int64)
+    def __init__(self, classes: SemanticClasses, absent: Absent = 'left_out') -> None:
+        super().__init__()
+        self.classes, self._absent = classes, absent
+
+    @property
+    def settings(self) -> object:
+        """Classes, and what absent ones count."""
+        return self.classes, self._absent
 
     def add(
         self,
@@ -79,8 +85,10 @@ class SemanticIou:
         true: Labels,
         true_occupied: Voxels,
         mask: Voxels,
+        regions: Mapping[str, Voxels] | None = None,
+        frame: Frame | None = None,
     ) -> None:
-        """Take a moment; all arguments ``[X, Y, Z]``.
+        """Take a moment; voxels are ``[X, Y, Z]``.
 
         Args:
             predicted: Predicted class, read where occupied.
@@ -88,15 +96,20 @@ class SemanticIou:
             true: True class, read where occupied.
             true_occupied: What is occupied.
             mask: Voxels that count, such as those that a camera sees.
+            regions: Voxels that are also scored by themselves, such as rings.
+            frame: Drive and stamp of the moment.
 
         Raises:
             SelfOccError: The label of an occupied voxel is no class.
         """
-        size = len(self.counts)
+        frame = self._frame(frame)
+        size = len(self.classes.names) + 1
         truth = self._with_free('true', true, true_occupied, mask)
         said = self._with_free('predicted', predicted, predicted_occupied, mask)
-        pairs = np.bincount(truth * size + said, minlength=size * size)
-        self.counts += pairs.reshape(size, size)
+        pairs = truth * size + said
+        for place, region in {'': mask, **(regions or {})}.items():
+            counts = np.bincount(pairs[region[mask]], minlength=size * size)
+            self.statistics.add(frame, place, counts.reshape(size, size))
 
     def _with_free(
         self, what: str, labels: Labels, occupied: Voxels, mask: Voxels
@@ -111,33 +124,56 @@ class SemanticIou:
             )
         return np.where(occupied[mask], labels[mask], free).astype(np.int64)
 
-    def per_class(self) -> dict[str, float | None]:
-        """Return the IoU of each class; ``None`` where it is neither true nor predicted."""
-        hits = np.diag(self.counts)
-        unions = self.counts.sum(0) + self.counts.sum(1) - hits
+    def _per_class(self, counts: Numbers) -> dict[str, float | None]:
+        hits = np.diag(counts)
+        unions = counts.sum(0) + counts.sum(1) - hits
         return {
-            name: float(hits[index] / unions[index]) if unions[index] else None
+            name: ratio(hits[index], unions[index])
             for index, name in enumerate(self.classes.names)
         }
 
-    def summary(self) -> dict[str, Any]:
-        """Return ``miou`` in each convention and ``per_class``.
+    def summary_of(self, totals: Mapping[str, Numbers]) -> Summary:
+        """Return ``iou``, ``precision`` and ``recall`` of occupancy, ``miou`` and ``per_class``.
 
-        A mean is over the classes of its convention that are true or predicted anywhere, and
-        ``None`` if none is. So that the conventions keep their numbers of classes, count "others"
-        of the truth as a class, even if the prediction has none: merging it into free space, as
-        the script of SelfOcc does, leaves the IoU of all other classes as it is.
+        ``miou`` has each convention: the mean over its classes that are true or predicted
+        anywhere, ``None`` if none is. So that the conventions keep their numbers of classes, count
+        "others" of the truth as a class, even if the prediction has none: merging it into free
+        space, as the script of SelfOcc does, leaves the IoU of all other classes as it is. The
+        occupancy IoU that this script gives is ``iou_others_free``.
+
+        Where regions were scored, ``by_region`` has the same of each.
         """
-        of_classes = self.per_class()
-        return {
-            'miou': {
-                convention: _mean([of_classes[name] for name in names])
-                for convention, names in self.classes.counted.items()
-            },
-            'per_class': of_classes,
+        size = len(self.classes.names) + 1
+        everything = self._of_counts(totals.get('', np.zeros((size, size))))
+        by_region = {name: self._of_counts(counts) for name, counts in totals.items() if name}
+        return {**everything, 'by_region': by_region} if by_region else everything
+
+    def _of_counts(self, counts: Numbers) -> Summary:
+        of_classes = self._per_class(counts)
+        miou = {
+            convention: mean([self._counted(of_classes[name]) for name in names])
+            if counts.any()
+            else None
+            for convention, names in self.classes.counted.items()
         }
+        occupancy = _occupancy(counts).ratios()
+        if self.classes.others is not None:
+            others = self.classes.names.index(self.classes.others)
+            occupancy['iou_others_free'] = _occupancy(_freed(counts, others)).ratios()['iou']
+        return {**occupancy, 'miou': miou, 'per_class': of_classes}
+
+    def _counted(self, iou: float | None) -> float | None:
+        return 0.0 if iou is None and self._absent == 'zero' else iou
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    found = [value for value in values if value is not None]
-    return float(np.mean(found)) if found else None
+def _occupancy(counts: Numbers) -> Confusion:
+    """Return what is left of a confusion of classes without the classes."""
+    return Confusion(counts[:-1, :-1].sum(), counts[-1, :-1].sum(), counts[:-1, -1].sum())
+
+
+def _freed(counts: Numbers, label: int) -> Numbers:
+    """Return the confusion if a class of the truth is free space."""
+    freed: Numbers = counts.copy()
+    freed[-1] += freed[label]
+    freed[label] = 0
+    return freed

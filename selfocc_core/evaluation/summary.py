@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 _RUN = {
@@ -50,3 +51,17 @@ def _shown(value: object) -> str:
     if value is None:
         return '–'
     return f'{value:.3g}' if isinstance(value, float) else str(value)
+
+
+def print_summary(metrics: Mapping[str, Any], title: str, files: Mapping[str, Path]) -> None:
+    """Print the rows as a table, and where to find the rest."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table('', 'model', 'flat ground', title=title)
+    for row in summary_rows(metrics):
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    for name, path in files.items():
+        console.print(f'{name + ":":<9} {path}', soft_wrap=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from selfocc_core.bag_messages import decode_float, decode_point_cloud, stamp_ns_of, xyz
 from selfocc_core.bags import BagReader
 from selfocc_core.cameras import Camera
-from selfocc_core.evaluation.depth import NEAREST_M, project
 from selfocc_core.evaluation.drive import EGO_FRAME, Drive
+from selfocc_core.evaluation.hidden_points import beam_gap_rad, seen_points
 from selfocc_core.evaluation.occupancy import OccupancyTruth
 from selfocc_core.transforms import invert, transform_points
 from selfocc_core.voxels import VoxelGrid
@@ -25,8 +25,8 @@ LIDAR_TOPIC = '/lidar/points'
 
 _DEPTH_TOPIC = re.compile(r'/ground_truth/([a-z][a-z0-9_]*)/depth')
 _MAX_POINTS_PER_IMAGE = 20_000
-_LIDAR_TOLERANCE_NS = 60_000_000
-_LIDAR_CELL_PX = 8.0  # at 1600 pixels of width
+LIDAR_TOLERANCE_NS = 60_000_000
+_LIDAR_SPACING_PX = 8.0  # at 1600 pixels of width
 
 Floats = NDArray[np.float64]
 
@@ -106,8 +106,8 @@ def _from_lidar(drive: Drive, wanted: list[tuple[str, int]]) -> Iterator[DepthTr
         stamps_ns = sorted(stamp_ns_of(m.decode()) for m in bag.messages([LIDAR_TOPIC]))
         images_of: dict[int, list[tuple[str, int]]] = {}
         for camera, stamp_ns in wanted:
-            nearest_ns = _nearest(stamps_ns, stamp_ns)
-            if abs(nearest_ns - stamp_ns) <= _LIDAR_TOLERANCE_NS:
+            nearest_ns = nearest(stamps_ns, stamp_ns)
+            if abs(nearest_ns - stamp_ns) <= LIDAR_TOLERANCE_NS:
                 images_of.setdefault(nearest_ns, []).append((camera, stamp_ns))
         for message in bag.messages([LIDAR_TOPIC]):
             cloud = message.decode()
@@ -115,7 +115,8 @@ def _from_lidar(drive: Drive, wanted: list[tuple[str, int]]) -> Iterator[DepthTr
                 yield _lidar_in_image(drive, drive.rig[camera], stamp_ns, cloud)
 
 
-def _nearest(sorted_ns: list[int], stamp_ns: int) -> int:
+def nearest(sorted_ns: list[int], stamp_ns: int) -> int:
+    """Return the stamp that is nearest to another, of at least one."""
     place = bisect_left(sorted_ns, stamp_ns)
     candidates = sorted_ns[max(0, place - 1) : place + 1]
     return min(candidates, key=lambda candidate_ns: abs(candidate_ns - stamp_ns))
@@ -125,22 +126,10 @@ def _lidar_in_image(drive: Drive, camera: Camera, stamp_ns: int, cloud: Any) -> 
     ego_from_lidar = drive.frames.lookup(EGO_FRAME, cloud.header.frame_id)
     ego_at_shutter_from_ego = drive.motion(stamp_ns, stamp_ns_of(cloud))
     camera_from_lidar = invert(camera.ego_from_camera) @ ego_at_shutter_from_ego @ ego_from_lidar
-    points = transform_points(camera_from_lidar, xyz(decode_point_cloud(cloud)))
-    cell_px = _LIDAR_CELL_PX * camera.width / 1600
-    return DepthTruth(camera.name, stamp_ns, nearest_per_cell(points, camera, cell_px), cell_px)
-
-
-def nearest_per_cell(points: Floats, camera: Camera, cell_px: float) -> Floats:
-    """Return the nearest point ``[Q, 3]`` of each cell of the image, of points ``[P, 3]``.
-
-    A LiDAR on the roof sees over things that hide what is behind them from the camera; keeping
-    only the nearest point of a small cell removes most of what the camera cannot see.
-    """
-    points = points[np.isfinite(points).all(1) & (points[:, 2] >= NEAREST_M)]
-    pixels = project(points, camera.image_from_camera)
-    inside = (pixels >= -0.5).all(1) & (pixels < (camera.width - 0.5, camera.height - 0.5)).all(1)
-    points, cells = points[inside], np.floor(pixels[inside] / cell_px).astype(np.int64)
-    order = np.argsort(points[:, 2], kind='stable')
-    keys = cells[order, 1] * (camera.width + 1) + cells[order, 0]
-    _, first = np.unique(keys, return_index=True)
-    return points[order[np.sort(first)]]
+    points = xyz(decode_point_cloud(cloud))
+    gap_rad = beam_gap_rad(points[np.isfinite(points).all(1)])
+    points = transform_points(camera_from_lidar, points)
+    size = camera.height, camera.width
+    seen = seen_points(points, camera.image_from_camera, size, gap_rad)
+    spacing_px = _LIDAR_SPACING_PX * camera.width / 1600
+    return DepthTruth(camera.name, stamp_ns, points[seen], spacing_px)

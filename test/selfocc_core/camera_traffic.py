@@ -22,7 +22,8 @@ class Shot:
 
 
 def config(**changed):
-    """Return a configuration; ``tolerance=60`` is in ms."""
+    """Return a configuration; ``tolerance=60`` is in ms; silence and skew are short."""
+    changed = {'silent_after': 300, 'max_clock_skew': 500} | changed
     return SynchronizerConfig(
         **{f'{name}_ns': value * MS for name, value in changed.items() if name in _IN_MS},
         **{name: value for name, value in changed.items() if name not in _IN_MS},

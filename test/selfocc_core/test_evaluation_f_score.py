@@ -26,7 +26,7 @@ def truth_of(occupied, visible=None, ground=None):
 def f_score(predicted, truth):
     score = FScore(GRID)
     score.add(predicted, truth)
-    return score.value()
+    return score.summary()['f_score']
 
 
 @pytest.mark.parametrize(('off', 'expected'), [(0, 1.0), (1, 1.0), (2, 1.0), (3, 0.0)])
@@ -44,7 +44,7 @@ def test_moments_are_pooled():
     score = FScore(GRID)
     score.add(voxels((5, 5, 5)), truth_of(voxels((5, 5, 5))))
     score.add(voxels(), truth_of(voxels((5, 5, 5), (5, 5, 6), (5, 5, 7))))
-    assert score.value() == pytest.approx(2 * 1 * 0.25 / 1.25)
+    assert score.summary()['f_score'] == pytest.approx(2 * 1 * 0.25 / 1.25)
 
 
 def test_ground_and_what_no_camera_sees_do_not_count():

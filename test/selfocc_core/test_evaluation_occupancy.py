@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
-from handmade_drive import BUILDING, ROAD
+from handmade_drive import BUILDING, ROAD, rig
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -12,9 +14,11 @@ from selfocc_core.evaluation.occupancy import (
     Confusion,
     OccupancyScores,
     OccupancyTruth,
+    camera_views,
     flat_ground_occupancy,
     height_above_ground,
     occupied_voxels,
+    rings,
 )
 from selfocc_core.voxels import VoxelGrid
 
@@ -66,10 +70,9 @@ def test_what_no_camera_sees_does_not_count(predicted, true, visible):
 
 @given(voxels, voxels)
 def test_rings_partition_the_grid(predicted, true):
-    scores = OccupancyScores(GRID)
-    scores.add(predicted, truth_of(true))
-    rings = [scores._all[name] for name in scores._rings]
-    assert rings[0] + rings[1] + rings[2] == scores._all['']
+    parts = [Confusion.of(predicted, true, ring) for ring in rings(GRID).values()]
+    whole = Confusion.of(predicted, true, np.ones(GRID.shape, bool))
+    assert np.sum([astuple(part) for part in parts], 0).tolist() == list(astuple(whole))
 
 
 def test_rings_are_where_they_say():
@@ -159,3 +162,29 @@ def test_occupied_voxels_are_those_with_a_point(points):
     occupied = occupied_voxels(np.array(points).reshape(-1, 3), GRID)
     expected = {tuple(GRID.indices(p)[0]) for p in points if GRID.indices(p)[1]}
     assert set(zip(*np.nonzero(occupied), strict=True)) == expected
+
+
+def test_what_a_camera_sees_is_scored_by_itself():
+    """Ahead everything is right, behind nothing is."""
+    true = np.ones(GRID.shape, bool)
+    predicted = GRID.centers()[..., 0] > 0
+    scores = OccupancyScores(GRID)
+    scores.add(predicted, truth_of(true), camera_views(GRID, rig()))
+    by_camera = {
+        name: of_camera['iou'] for name, of_camera in scores.summary()['by_region'].items()
+    }
+    assert set(by_camera) == set(rig().names)
+    assert (by_camera['front'], by_camera['back']) == (1.0, 0.0)
+    assert 0 < by_camera['back_left'] < 1
+
+
+def test_a_camera_sees_the_voxels_whose_centre_is_in_its_image():
+    view, camera = camera_views(GRID, rig())['front'], rig()['front']
+    for index in np.ndindex(GRID.shape):
+        center = [GRID.axis_centers(axis)[index[axis]] for axis in range(3)]
+        x, y, z = (np.linalg.inv(camera.ego_from_camera) @ [*center, 1])[:3]
+        k = camera.image_from_camera
+        in_image = z > 0.1 and (
+            -0.5 <= k[0, 0] * x / z + k[0, 2] <= 63.5 and -0.5 <= k[1, 1] * y / z + k[1, 2] <= 35.5
+        )
+        assert view[index] == in_image

@@ -72,6 +72,8 @@ class SynchronizerMachine(RuleBasedStateMachine):
             timeout_ns=timeout_ms * MS,
             minimum_cameras=minimum,
             reference=reference,
+            silent_after_ns=300 * MS,
+            max_clock_skew_ns=500 * MS,
             offsets_ns={name: offset * MS for name, offset in OFFSETS_MS.items()},
         )
         self.synchronizer = Synchronizer(tuple(PHASES_MS), self.config)

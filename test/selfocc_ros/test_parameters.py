@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,8 @@ import yaml
 
 pytest.importorskip('rclpy')
 from selfocc_core.errors import SelfOccError
+from selfocc_core.synchronizer import SynchronizerConfig
+from selfocc_ros.image_path import synchronizer_config
 from selfocc_ros.parameter_table import parameter_table
 from selfocc_ros.parameters import NodeParameters, changed, descriptor, is_live
 
@@ -90,3 +92,8 @@ def test_grids_are_saved_in_the_ros_folder_unless_told_otherwise(monkeypatch, tm
     monkeypatch.setenv('ROS_HOME', str(tmp_path))
     assert NodeParameters().save_path == tmp_path / 'selfocc_grids'
     assert NodeParameters(save_folder='/data/grids').save_path == Path('/data/grids')
+
+
+def test_frame_sets_are_formed_as_in_an_evaluation_unless_told_otherwise():
+    config = synchronizer_config(NodeParameters())
+    assert replace(config, offsets_ns={}) == SynchronizerConfig()

@@ -111,3 +111,22 @@ def test_a_drive_is_played_to_the_topics_of_the_node(tmp_path, images, heard):
             f'{folder}/camera_info': '/surround/input/front/camera_info',
             '/car/odometry': '/surround/input/odometry',
         }
+
+
+def test_through_the_node_comes_what_comes_without_it(tmp_path, mock_model):
+    """One code decodes, synchronises and scores, so a drive has one result."""
+    from selfocc_core.backends import open_backend
+    from selfocc_core.evaluation.in_process import process_drive
+    from selfocc_core.evaluation.recording import read_recording
+
+    drive, rig = write_small_drive(tmp_path / 'drive.mcap', 5), small_rig()
+    replay(drive, rig, mock_model, tmp_path / 'node.mcap', tmp_path / 'node.log')
+    backend = open_backend(mock_model, threads=1)
+    process_drive(drive, rig, backend, mock_model, tmp_path / 'own.mcap')
+    node, own = read_recording(tmp_path / 'node.mcap'), read_recording(tmp_path / 'own.mcap')
+    assert node.occupancy.keys() == own.occupancy.keys()
+    assert node.depths.keys() == own.depths.keys()
+    for stamp_ns, points in own.occupancy.items():
+        np.testing.assert_allclose(node.occupancy[stamp_ns], points, atol=1e-5)
+    for key, depth in own.depths.items():
+        np.testing.assert_array_equal(node.depths[key].depth_m, depth.depth_m)

@@ -68,13 +68,14 @@ def test_every_frame_set_is_accounted_for(running_node):
     node.wait_until_ready()
     for index in range(12):
         node.publish_set(START_NS + index * 100_000_000)
-        node.spin_for(0.1)
-    node.wait_for(lambda: node.account().get('frame_sets') == '12')
-    node.wait_for(lambda: node.account()['in_progress'] == '0')
+        node.wait_for(lambda index=index: len(node.received[POINTS]) > index)
+    node.wait_for(lambda: node.account().get('published') == '12')
     account = node.account()
-    lost = sum(int(value) for key, value in account.items() if key.startswith('lost: '))
-    assert int(account['published']) + lost == 12
-    assert all(node.account(f': camera {name}')['received'] == '12' for name in node.rig.names)
+    assert (account['frame_sets'], account['in_progress']) == ('12', '0')
+    assert not [key for key in account if key.startswith('lost: ')]
+    for name in node.rig.names:
+        values = node.account(f': camera {name}')
+        assert (values['received'], values['used'], values['waiting']) == ('12', '12', '0')
     assert account['backend'] == 'onnxruntime-cpu'
     assert account['backend not taken: tensorrt'].startswith('TensorRT for Python cannot be')
     assert float(account['model_ms_p95']) >= float(account['model_ms_p50']) > 0

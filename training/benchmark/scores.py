@@ -113,8 +113,8 @@ class WorldScores:
             },
             'occupancy': {
                 **_ious(occupancy),
-                'f_score_0_8m': self._f_score.value(),
-                **self._ray_iou.values(),
+                'f_score_0_8m': self._f_score.summary()['f_score'],
+                **self._ray_iou.summary(),
                 'by_range': {name: _ious(ring) for name, ring in occupancy['by_range'].items()},
                 'by_height': {
                     name: {f'{k}_obstacles': value for k, value in band['obstacles'].items()}
@@ -130,8 +130,7 @@ def image_errors(
 ) -> dict[str, float]:
     """Return the errors of predicted depths ``[P]`` of one image against true ones ``[P]``."""
     errors = depth_errors(predicted_m, true_m)
-    relative = np.abs(np.clip(predicted_m, None, FARTHEST_M) - true_m) / true_m
-    values = errors['abs_rel'], errors['delta_1'], float(np.median(relative)), errors['rmse']
+    values = (errors[name] for name in ('abs_rel', 'delta_1', 'median_rel', 'rmse'))
     return dict(zip(DEPTH_METRICS, values, strict=True))
 
 

@@ -16,28 +16,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from selfocc_core.cameras import Rig
+from selfocc_core.datasets.kitti import CalibrationFile, read_dates_ns, read_poses
+from selfocc_core.datasets.oxts import read_oxts
 from selfocc_core.errors import SelfOccError
-from selfocc_core.files import read_text
-from selfocc_core.transforms import Trajectory, Transform, invert
+from selfocc_core.transforms import Trajectory, invert
 from training.config import InputConfig
 from training.data import video
 from training.data.clip import Clip
 from training.data.kept_video import VideoCache
-from training.data.kitti import (
-    LIDAR_FROM_EGO,
-    CalibrationFile,
-    KittiCalibration,
-    frame_range,
-    image_file,
-    read_poses,
-)
+from training.data.kitti import LIDAR_FROM_EGO, KittiCalibration, frame_range, image_file
 from training.data.labels import LabelSource
 from training.data.video import Video
 
-_EARTH_RADIUS_M = 6_378_137.0
 # Between poses farther apart the vehicle may have done anything.
 _LONGEST_POSE_GAP_NS = 500_000_000
 
@@ -68,7 +60,7 @@ def read_clips(
     """
     drive = drive.absolute()  # a drive given as "." has a parent too
     calibration, size = read_calibration(drive)
-    stamps_ns = read_stamps_ns(drive / 'image_02' / 'timestamps.txt')
+    stamps_ns = read_dates_ns(drive / 'image_02' / 'timestamps.txt')
     if poses is None:
         world_from_ego = _poses_of_oxts(drive, stamps_ns)
     else:
@@ -103,32 +95,13 @@ def read_calibration(drive: Path) -> tuple[KittiCalibration, tuple[int, int]]:
     cameras = CalibrationFile(drive.parent / 'calib_cam_to_cam.txt')
     rectified_from_camera0 = np.eye(4)
     rectified_from_camera0[:3, :3] = cameras.get('R_rect_00', 3, 3)
-    camera0_from_lidar = _rigid(CalibrationFile(drive.parent / 'calib_velo_to_cam.txt'))
+    camera0_from_lidar = CalibrationFile(drive.parent / 'calib_velo_to_cam.txt').rigid()
     width, height = cameras.get('S_rect_02', 2)
     calibration = KittiCalibration(
         image_from_camera0=cameras.get('P_rect_02', 3, 4),
         camera0_from_lidar=rectified_from_camera0 @ camera0_from_lidar,
     )
     return calibration, (int(width), int(height))
-
-
-def _rigid(file: CalibrationFile) -> Transform:
-    transform = np.eye(4)
-    transform[:3, :3], transform[:3, 3] = file.get('R', 3, 3), file.get('T', 3)
-    return transform
-
-
-def read_stamps_ns(path: Path) -> NDArray[np.int64]:
-    """Return the stamps of lines such as ``2011-09-26 13:10:51.168593664``."""
-    lines = read_text(path, 'time stamps').split('\n')
-    try:
-        stamps = np.array([line.strip() for line in lines if line.strip()], 'datetime64[ns]')
-    except ValueError as error:
-        raise SelfOccError(f'time stamps {path} are malformed: unpack the drive again') from error
-    stamps_ns = stamps.astype(np.int64)
-    if len(stamps_ns) == 0 or (np.diff(stamps_ns) <= 0).any():
-        raise SelfOccError(f'time stamps {path} do not increase: unpack the drive again')
-    return stamps_ns
 
 
 def _poses_of_oxts(drive: Path, stamps_ns: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -142,45 +115,16 @@ def _poses_of_oxts(drive: Path, stamps_ns: NDArray[np.int64]) -> NDArray[np.floa
 
 def _trajectory_of_oxts(drive: Path) -> Trajectory:
     """Return ``world_from_ego`` from the navigation unit; the world begins at its first pose."""
-    stamps_ns = read_stamps_ns(drive / 'oxts' / 'timestamps.txt')
-    files = [drive / 'oxts' / 'data' / f'{n:010d}.txt' for n in range(len(stamps_ns))]
-    present = [n for n, path in enumerate(files) if path.is_file()]
-    if len(present) < 2:
+    imu = read_oxts(drive / 'oxts')
+    samples = 0 if imu is None else len(imu.stamps_ns)
+    if imu is None or samples < 2:
         raise SelfOccError(
-            f'KITTI drive {drive} has {len(present)} poses in oxts/data: unpack it again, or '
+            f'KITTI drive {drive} has {samples} poses in oxts/data: unpack it again, or '
             'give poses=FILE, 12 numbers a line of rectified camera 0'
         )
-    world_from_imu = _mercator_poses(np.stack([_read_oxts(files[n]) for n in present]))
-    imu_from_lidar = invert(_rigid(CalibrationFile(drive.parent / 'calib_imu_to_velo.txt')))
-    world_from_ego = world_from_imu @ imu_from_lidar @ LIDAR_FROM_EGO
-    return _extended(Trajectory(stamps_ns[present], world_from_ego))
-
-
-def _read_oxts(path: Path) -> NDArray[np.float64]:
-    """Return latitude and longitude in degrees, altitude, roll, pitch and yaw of a sample."""
-    try:
-        values = np.array(read_text(path, 'pose').split()[:6], np.float64)
-    except ValueError:
-        values = np.empty(0)
-    if len(values) != 6 or not np.isfinite(values).all() or abs(values[0]) > 85:
-        raise SelfOccError(f'pose {path} is malformed: unpack the drive again')
-    return values
-
-
-def _mercator_poses(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``world_from_imu`` ``[T, 4, 4]``; x is east, y north, z up.
-
-    The position is a Mercator projection with the scale of the first latitude, as in KITTI's
-    development kit.
-    """
-    latitude, longitude = np.radians(samples[:, 0]), np.radians(samples[:, 1])
-    radius_m = np.cos(latitude[0]) * _EARTH_RADIUS_M
-    north_m = radius_m * np.log(np.tan(np.pi / 4 + latitude / 2))
-    positions = np.stack([radius_m * longitude, north_m, samples[:, 2]], -1)
-    poses = np.tile(np.eye(4), (len(samples), 1, 1))
-    poses[:, :3, :3] = Rotation.from_euler('ZYX', samples[:, 5:2:-1]).as_matrix()
-    poses[:, :3, 3] = positions - positions[0]
-    return poses
+    imu_from_lidar = invert(CalibrationFile(drive.parent / 'calib_imu_to_velo.txt').rigid())
+    world_from_ego = imu.world_from_ego @ imu_from_lidar @ LIDAR_FROM_EGO
+    return _extended(Trajectory(imu.stamps_ns, world_from_ego))
 
 
 def _extended(trajectory: Trajectory) -> Trajectory:

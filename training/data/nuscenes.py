@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from selfocc_core.cameras import Rig
-from selfocc_core.datasets.nuscenes import (
+from selfocc_core.datasets.nuscenes_tables import (
     NuScenesTables,
     Row,
     camera_name,

@@ -9,22 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from selfocc_core.cameras import Rig
-from selfocc_core.errors import SelfOccError
-from selfocc_core.files import read_text
+from selfocc_core.datasets.kitti import CalibrationFile, read_poses, read_seconds_ns
 from training.config import InputConfig
 from training.data import video
 from training.data.clip import Clip
 from training.data.kept_video import VideoCache
-from training.data.kitti import (
-    CalibrationFile,
-    KittiCalibration,
-    frame_range,
-    image_file,
-    read_poses,
-)
+from training.data.kitti import KittiCalibration, frame_range, image_file
 from training.data.labels import LabelSource
 from training.data.video import Video, read_image
 
@@ -51,7 +43,7 @@ def read_clips(
         SelfOccError: A file is missing or damaged, or the sequence is too short.
     """
     calibration = _read_calibration(sequence / 'calib.txt')
-    stamps_ns = _read_stamps_ns(sequence / 'times.txt')
+    stamps_ns = read_seconds_ns(sequence / 'times.txt')
     world_from_camera0 = read_poses(sequence / poses, len(stamps_ns))
     numbers = frame_range(frames, len(stamps_ns))
     files = [image_file(sequence / 'image_2', f'{n:06d}') for n in numbers]
@@ -78,16 +70,3 @@ def _read_calibration(path: Path) -> KittiCalibration:
     camera0_from_lidar = np.eye(4)
     camera0_from_lidar[:3] = file.get('Tr', 3, 4)
     return KittiCalibration(file.get('P2', 3, 4), camera0_from_lidar)
-
-
-def _read_stamps_ns(path: Path) -> NDArray[np.int64]:
-    """Read seconds since the first frame, one number a line."""
-    try:
-        seconds = np.array(read_text(path, 'time stamps').split(), np.float64)
-    except ValueError as error:
-        raise SelfOccError(
-            f'time stamps {path} are malformed: unpack the sequence again'
-        ) from error
-    if len(seconds) == 0 or not (np.isfinite(seconds).all() and (np.diff(seconds) > 0).all()):
-        raise SelfOccError(f'time stamps {path} do not increase: unpack the sequence again')
-    return np.asarray(np.round(seconds * 1e9), np.int64)
