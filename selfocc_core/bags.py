@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -94,7 +94,7 @@ class BagReader:
         except OSError as error:
             raise SelfOccError(f'cannot read bag {self.path}: {error.strerror}') from error
         except Exception as error:
-            self._exit.close()
+            self._close()
             raise self._damaged(error) from error
         return self
 
@@ -104,7 +104,11 @@ class BagReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._exit.close()
+        self._close()
+
+    def _close(self) -> None:
+        with suppress(Exception):  # rosbags trips over some metadata again when it forgets them
+            self._exit.close()
 
     @property
     def topics(self) -> dict[str, str]:

@@ -8,13 +8,11 @@ import pytest
 from selfocc_core.backends import open_backend
 from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.evaluation.drive import read_drive
-from selfocc_core.evaluation.moments import frames_near
-from selfocc_core.evaluation.recording import Recording, score_depth, score_occupancy
-from selfocc_core.evaluation.truth import occupancy_truths
+from selfocc_core.evaluation.in_process import process_drive
+from selfocc_core.evaluation.scoring import score_drive
 from selfocc_core.frames import CameraFrame, FrameSet
 from selfocc_core.pipeline import OccupancyPipeline
 from selfocc_core.shipped_model import shipped_model
-from selfocc_core.voxels import VoxelState
 
 MEGABYTE = 10**6
 UNSEEN_WORLD = 2100
@@ -45,23 +43,15 @@ def test_it_is_small_and_says_how_it_was_made(backend):
 
 
 @pytest.mark.slow
-def test_it_beats_a_flat_ground_on_the_depth_of_an_unseen_world(backend, drive):
-    pipeline = OccupancyPipeline(backend, drive.rig)
-    stamps_ns = [stamp_ns for stamp_ns, _ in occupancy_truths(drive, pipeline.grid)]
-    occupancy, depths = {}, {}
-    for stamp_ns, frames in frames_near(drive, stamps_ns).items():
-        result = pipeline.process(FrameSet(stamp_ns, frames), drive.trajectory)
-        occupancy[stamp_ns] = pipeline.grid.centers()[result.states == VoxelState.OCCUPIED]
-        for camera, depth in result.depths.items():
-            depths[camera, frames[camera].stamp_ns] = depth
-    recording = Recording(occupancy, depths)
-    scores = score_depth(drive, recording, pipeline.grid)
-    model, flat_ground = scores['in_volume'], scores['baselines']['flat_ground']['in_volume']
+def test_it_beats_a_flat_ground_on_the_depth_of_an_unseen_world(backend, drive, tmp_path):
+    process_drive(drive.path, drive.rig, backend, shipped_model(), tmp_path / 'occupancy.mcap')
+    _, scores = score_drive(drive, tmp_path / 'occupancy.mcap', backend.card.grid.to_grid())
+    depth, occupancy = scores['depth'], scores['occupancy']
+    model, flat_ground = depth['in_volume'], depth['baselines']['flat_ground']['in_volume']
     assert model['delta_1'] > flat_ground['delta_1'] + 0.1
     assert model['abs_rel'] < flat_ground['abs_rel']
-    obstacles = score_occupancy(drive, recording, pipeline.grid)['obstacles']
-    assert np.isfinite(obstacles['iou'])
-    assert obstacles['recall'] > 0.05
+    assert np.isfinite(occupancy['obstacles']['iou'])
+    assert occupancy['obstacles']['recall'] > 0.05
 
 
 @pytest.mark.parametrize('missing', [('back',), ('front', 'front_left', 'back_right')])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +16,11 @@ from selfocc_core.depth import DepthImage
 from selfocc_core.drive_topics import find_image_topic
 from selfocc_core.evaluation.drive import Drive
 from selfocc_core.evaluation.occupancy import OccupancyTruth, occupied_voxels
-from selfocc_core.evaluation.recording import Recording
+from selfocc_core.evaluation.recorded_results import (
+    RecordingIndex,
+    recorded_depths,
+    recorded_occupancy,
+)
 from selfocc_core.evaluation.truth import (
     VOXELS_TOPIC,
     DepthTruth,
@@ -54,16 +59,16 @@ class Moment:
 
 
 def select_moments(
-    drive: Drive, recording: Recording, card: ModelCard, count: int = 3
+    drive: Drive, recording: Path, index: RecordingIndex, card: ModelCard, count: int = 3
 ) -> list[Moment]:
-    """Return moments spread evenly over the replay, those with a truth first.
+    """Return moments spread evenly over a recording, those with a truth first.
 
     Raises:
-        SelfOccError: The drive turns out to be damaged.
+        SelfOccError: Drive or recording turn out to be damaged.
     """
     grid = card.grid.to_grid()
     truths: dict[int, OccupancyTruth] = {}
-    candidates = sorted(recording.occupancy)
+    candidates = index.moments_ns.tolist()
     if VOXELS_TOPIC in drive.topics:
         known = _voxel_stamps(drive) & set(candidates)
         candidates = sorted(known) or candidates
@@ -73,13 +78,15 @@ def select_moments(
     frames = frames_near(drive, chosen)
     keys = {(f.camera, f.stamp_ns) for frame_set in frames.values() for f in frame_set.values()}
     points = {(t.camera, t.stamp_ns): t for t in depth_truths(drive, keys)}
+    occupancy = {ns: xyz for (_, ns), xyz in recorded_occupancy(recording) if ns in chosen}
+    depths = {key: depth for key, depth in recorded_depths(recording) if key in keys}
     return [
         Moment(
             stamp_ns,
             frames[stamp_ns],
-            of_frames(frames[stamp_ns], recording.depths),
+            of_frames(frames[stamp_ns], depths),
             of_frames(frames[stamp_ns], points),
-            _states(recording.occupancy[stamp_ns], drive, card, frames[stamp_ns]),
+            _states(occupancy[stamp_ns], drive, card, frames[stamp_ns]),
             truths.get(stamp_ns),
         )
         for stamp_ns in chosen

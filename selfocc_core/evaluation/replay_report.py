@@ -13,12 +13,15 @@ import numpy as np
 from selfocc_core import __version__
 from selfocc_core.bags import BagReader
 from selfocc_core.evaluation import page
+from selfocc_core.evaluation.depth_protocol import DEPTH_PROTOCOLS
 from selfocc_core.evaluation.drive import read_drive
 from selfocc_core.evaluation.machine import this_machine
+from selfocc_core.evaluation.markdown_report import markdown_report
 from selfocc_core.evaluation.moments import select_moments
-from selfocc_core.evaluation.recording import read_recording, score_depth, score_occupancy
+from selfocc_core.evaluation.recorded_results import index_of
 from selfocc_core.evaluation.replay import ReplayStatistics
 from selfocc_core.evaluation.replay_pictures import moment_section
+from selfocc_core.evaluation.scoring import score_drive
 from selfocc_core.files import write_atomically
 from selfocc_core.model_card import ModelCard
 from selfocc_core.shipped_model import MODELS
@@ -45,11 +48,10 @@ def write_report(
     """
     card = ModelCard.load_for(_model_path(statistics.model))
     grid = card.grid.to_grid()
-    replayed, published = read_drive(drive), read_recording(recording)
-    occupancy = score_occupancy(replayed, published, grid)
-    depth = score_depth(replayed, published, grid)
-    metrics = _metrics(statistics, card, occupancy, depth)
-    moments = select_moments(replayed, published, card)
+    replayed, index = read_drive(drive), index_of(recording)
+    _, scores = score_drive(replayed, recording, grid)
+    metrics = _metrics(statistics, card, scores['occupancy'], scores['depth'])
+    moments = select_moments(replayed, recording, index, card)
     with BagReader(drive) as bag:
         start_ns = bag.start_ns
     pictures = [
@@ -60,6 +62,8 @@ def write_report(
     json_text = json.dumps(metrics, indent=2, allow_nan=False) + '\n'
     write_atomically(out / 'metrics.json', json_text.encode())
     write_atomically(out / 'report.html', html.encode())
+    markdown = markdown_report(f'{drive.name}, {card.name} {card.version}', metrics)
+    write_atomically(out / 'report.md', markdown.encode())
     return metrics
 
 
@@ -87,6 +91,7 @@ def _metrics(
         'frame_sets': statistics.frame_sets,
         'dropped': dict(statistics.dropped),
         'realtime_factor': _finite(statistics.realtime_factor),
+        'inference_share': statistics.inference_share,
         'occupancy': occupancy,
         'depth': depth,
         'machine': this_machine(),
@@ -166,7 +171,7 @@ def _occupancy_section(scores: Scores | None) -> str:
         f'{scores["moments"]} moments, voxels that a camera sees; counts accumulated before the '
         'ratios. Flat ground: every voxel below z = 0 is occupied. Obstacles: without road, '
         'sidewalk and terrain and the voxel above and below these.'
-    )
+    ) + _interval(' IoU of obstacles', scores['intervals']['obstacles']['iou'])
     header = ['', *_PAIRED, *(f'obstacles: {name}' for name in _PAIRED)]
     rows = [
         [place, *_compared(model, base), *_compared(model['obstacles'], base['obstacles'])]
@@ -214,10 +219,27 @@ def _depth_section(scores: Scores | None) -> str:
         _depth_row('flat ground', baseline),
         _depth_row('model, truth within the volume', scores['in_volume'], baseline['in_volume']),
         _depth_row('flat ground, truth within the volume', baseline['in_volume']),
+        *(_depth_row(f'model, {name}', row) for name, row in scores['by_range'].items()),
         *(_depth_row(f'model, {name}', row) for name, row in scores['by_camera'].items()),
     ]
+    protocols = [
+        _depth_row(f'{name}: {DEPTH_PROTOCOLS[name].source}', of)
+        for name, of in scores['protocols'].items()
+    ]
     header = ['', *_DEPTH_COLUMNS.values()]
-    return page.section('Depth', page.paragraph(note), page.table(header, rows))
+    return page.section(
+        'Depth',
+        page.paragraph(note + _interval(' AbsRel', scores['intervals'].get('abs_rel'))),
+        page.table(header, rows),
+        page.paragraph('The same images under the protocols of the field:'),
+        page.table(header, protocols),
+    )
+
+
+def _interval(name: str, interval: Sequence[float] | None) -> str:
+    if interval is None:
+        return ''
+    return f'{name}: 95 % interval {interval[0]:.3f} to {interval[1]:.3f}, blocks of 5 s.'
 
 
 def _depth_row(title: str, errors: Scores, rival: Scores | None = None) -> list[str]:

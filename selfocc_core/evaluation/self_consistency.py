@@ -212,7 +212,10 @@ class TemporalAgreement(Accumulator):
         later_from_earlier: Transform,
         frame: Frame | None = None,
     ) -> None:
-        """Take two moments between which the vehicle moved.
+        """Take two moments between which the vehicle moved by several voxels.
+
+        Voxels of the earlier moment are looked up at the nearest one of the later, so that edges
+        disagree by half a voxel whatever the model does.
 
         Args:
             states: States of the voxels at the earlier moment ``[X, Y, Z]`` (``VoxelState``).

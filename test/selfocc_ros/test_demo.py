@@ -33,7 +33,8 @@ def test_the_demo_leaves_report_metrics_and_recording(tmp_path, mock_model, read
     assert metrics['frames_in'] == metrics['frames_published'] == 5
     assert metrics['backend'] == 'onnxruntime-cpu'
     assert metrics['latency_ms_p95'] >= metrics['latency_ms_p50'] > 0
-    made = {'drive.mcap', 'rig.yaml', 'occupancy.mcap', 'metrics.json', 'report.html', 'node.log'}
+    made = {'drive.mcap', 'rig.yaml', 'occupancy.mcap', 'metrics.json', 'node.log'}
+    made |= {'report.html', 'report.md'}
     assert {path.name for path in out.iterdir()} == made
     assert [path.name for path in out.parent.iterdir()] == ['demo']
     assert 'report.html' in capsys.readouterr().out
