@@ -28,7 +28,7 @@ else:
 MAX_LIVE_BYTES = 4 * 2**30
 """Chunks of one time are unpacked together, at most so much of them."""
 
-_MAX_METADATA_BYTES = 4 * 2**20
+_MAX_METADATA_BYTES = 2**20  # a recording of a day; its parser takes long for more
 _MAX_NAME = 512
 # Aliases can make a small YAML file endless; no recorder writes any.
 _ALIAS = re.compile(r'(?:^|[\s\[{,:-])\*[^\s,\]}]', re.MULTILINE)
@@ -58,7 +58,7 @@ def _check_metadata(path: Path) -> None:
     if not path.is_file():
         raise DamagedBagError('it has no metadata.yaml')
     if path.stat().st_size > _MAX_METADATA_BYTES:
-        raise DamagedBagError('its metadata.yaml is larger than 4 MiB')
+        raise DamagedBagError('its metadata.yaml is larger than 1 MiB')
     if _ALIAS.search(path.read_text(encoding='utf-8')):
         raise DamagedBagError('its metadata.yaml has aliases')
 

@@ -55,12 +55,19 @@ class BagMessage:
     stamp_ns: int
     raw: bytes
 
-    def decode(self) -> Any:
+    def decode(self, wanted_type: str | None = None) -> Any:
         """Return the message.
 
+        Args:
+            wanted_type: The type that it must have; any by default.
+
         Raises:
-            SelfOccError: The type is unknown or the data is damaged.
+            SelfOccError: It has another type, the type is unknown or the data is damaged.
         """
+        if wanted_type not in {None, self.type}:
+            raise SelfOccError(
+                f'{self.topic} has messages of type {self.type}, not {wanted_type}: rename the topic'
+            )
         try:
             return typestore().deserialize_cdr(self.raw, self.type)
         except Exception as error:

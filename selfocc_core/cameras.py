@@ -25,6 +25,8 @@ from selfocc_core.transforms import (
 )
 
 MAX_SIDE_PX = 8192
+# Numbers beyond are no calibration, and overflow in what is computed with them.
+_LARGEST, _FARTHEST_M = 1e6, 1e3
 
 DistortionModel = Literal['none', 'plumb_bob', 'rational_polynomial', 'equidistant']
 
@@ -62,7 +64,7 @@ class Camera:
 
     def __post_init__(self) -> None:
         focal_lengths = self.image_from_camera[0, 0], self.image_from_camera[1, 1]
-        if min(focal_lengths) <= 0 or not np.isfinite(self.image_from_camera).all():
+        if min(focal_lengths) <= 0 or not (np.abs(self.image_from_camera) < _LARGEST).all():
             raise SelfOccError(
                 f'camera "{self.name}" is not calibrated (focal length {focal_lengths[0]:g}): '
                 'calibrate it and put K into its camera_info or the rig file'
@@ -72,10 +74,13 @@ class Camera:
                 f'the last row of the intrinsic matrix of camera "{self.name}" is not 0, 0, 1: '
                 'correct K, or of rectified images P'
             )
-        if not np.isfinite(self.distortion).all():
+        if not all(abs(value) < _LARGEST for value in self.distortion):
             raise SelfOccError(f'the distortion of camera "{self.name}" is not finite: correct it')
-        if not np.isfinite(self.ego_from_camera).all():
-            raise SelfOccError(f'the mounting of camera "{self.name}" is not finite: correct it')
+        if not (np.abs(self.ego_from_camera) < _FARTHEST_M).all():
+            raise SelfOccError(
+                f'the mounting of camera "{self.name}" is not finite, or more than '
+                f'{_FARTHEST_M:g} m from the vehicle: correct it'
+            )
         if not (0 < self.width <= MAX_SIDE_PX and 0 < self.height <= MAX_SIDE_PX):
             raise SelfOccError(
                 f'camera "{self.name}" says its images are {self.width}x{self.height}: correct it'
@@ -86,8 +91,6 @@ class Camera:
                 f'model {self.distortion_model}, which takes '
                 f'{" or ".join(map(str, _COEFFICIENTS[self.distortion_model]))}: correct it'
             )
-        if not np.isfinite(self.distortion).all():
-            raise SelfOccError(f'the distortion of camera "{self.name}" is not finite: correct it')
 
     @property
     def image_from_ego(self) -> NDArray[np.float64]:

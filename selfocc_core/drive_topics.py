@@ -15,10 +15,11 @@ from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.errors import SelfOccError
 
 ODOMETRY_TOPIC = '/odometry'
+ODOMETRY_TYPE, TF_TYPE = 'nav_msgs/msg/Odometry', 'tf2_msgs/msg/TFMessage'
 
 _CAMERAS, _INFO = '/camera', '/camera_info'
 _IMAGE, _INFO_TYPE = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
-_ODOMETRY_TYPE = 'nav_msgs/msg/Odometry'
+_IMAGE_TYPES = (_IMAGE, 'sensor_msgs/msg/CompressedImage')
 # Compressed first: it is what most drives have, and much less to read where both were recorded.
 # Rectified images are not looked for, as camera_info describes the lens of the raw ones.
 _IMAGES = tuple(
@@ -73,7 +74,7 @@ def odometry_topic(bag: BagReader) -> str:
         SelfOccError: The bag has several and none of them has the usual name.
     """
     found = sorted(
-        t for t, name in bag.topics.items() if name == _ODOMETRY_TYPE and bag.count([t])
+        t for t, name in bag.topics.items() if name == ODOMETRY_TYPE and bag.count([t])
     )
     if not found or ODOMETRY_TOPIC in found:
         return ODOMETRY_TOPIC
@@ -107,7 +108,8 @@ def _namespace(bag: BagReader, camera: str) -> str:
 
 def _image_topic(bag: BagReader, namespace: str) -> str | None:
     topics = (namespace + image for image in _IMAGES)
-    return next((t for t in topics if t in bag.topics and bag.count([t])), None)
+    types = bag.topics
+    return next((t for t in topics if types.get(t) in _IMAGE_TYPES and bag.count([t])), None)
 
 
 def _is_color(bag: BagReader, namespace: str) -> bool:

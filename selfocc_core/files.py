@@ -17,7 +17,9 @@ import yaml
 from selfocc_core.errors import SelfOccError
 from selfocc_core.quoting import shown
 
-_MAX_TEXT_BYTES, _MAX_BYTES, _MAX_NAME = 4 * 2**20, 64 * 2**20, 1000
+_MAX_TEXT_BYTES, _MAX_BYTES = 4 * 2**20, 64 * 2**20
+_MAX_YAML_BYTES = 2**18  # its parser takes seconds for so much
+_MAX_NAME = 1000
 
 
 def read_text(path: Path, what: str) -> str:
@@ -27,8 +29,12 @@ def read_text(path: Path, what: str) -> str:
         SelfOccError: The file is missing, unreadable, no plain file, larger than 4 MiB or not
             UTF-8.
     """
+    return _read_text(path, what, _MAX_TEXT_BYTES)
+
+
+def _read_text(path: Path, what: str, limit: int) -> str:
     try:
-        return _read(path, what, _MAX_TEXT_BYTES).decode('utf-8')
+        return _read(path, what, limit).decode('utf-8')
     except UnicodeDecodeError as error:
         raise SelfOccError(f'{what} {shown(path, _MAX_NAME)} is not a text file') from error
 
@@ -52,9 +58,9 @@ def read_yaml(path: Path, what: str) -> Any:
     """Return what a small YAML file says.
 
     Raises:
-        SelfOccError: It cannot be read, or is not YAML.
+        SelfOccError: It cannot be read, is larger than 256 KiB, or is not YAML.
     """
-    text = read_text(path, what)
+    text = _read_text(path, what, _MAX_YAML_BYTES)
     try:
         return yaml.safe_load(text)
     # A number or a date that is none is no YAMLError.
@@ -85,7 +91,8 @@ def _read(path: Path, what: str, limit: int) -> bytes:
     except ValueError as error:  # of a name that no file can have
         raise SelfOccError(f'cannot read {name}: {error}') from error
     if len(content) > limit:
-        raise SelfOccError(f'{name} is larger than {limit // 2**20} MiB: is it the right file?')
+        size = f'{limit // 2**20} MiB' if limit >= 2**20 else f'{limit // 2**10} KiB'
+        raise SelfOccError(f'{name} is larger than {size}: is it the right file?')
     return content
 
 

@@ -127,7 +127,7 @@ _AXIS = """
 """
 
 _AFTER_LEVELS = """
-    attended_rows = Sum ({levels})
+    attended_rows = {total}
     attended_shape = Concat <axis = 0> (rows_count, width_of_row)
     attended_float = Reshape (attended_rows, attended_shape)
 """
@@ -138,37 +138,57 @@ def _attend(levels: int) -> str:
     level = _LEVEL.format(axes=axes)
     names = ', '.join(f'attended_{i}' for i in range(levels))
     by_level = ''.join(level.replace('#', str(i)) for i in range(levels))
-    return _BEFORE_LEVELS + by_level + _AFTER_LEVELS.format(levels=names)
+    total = f'Sum ({names})' if levels > 1 else f'Identity ({names})'  # a sum of one is a copy
+    return _BEFORE_LEVELS + by_level + _AFTER_LEVELS.format(total=total)
 
 
-# Each pair goes to a place of its own: ScatterND adds with several threads, and loses some of it.
+# The pairs of a query lie one after the other; first ones, second ones and so on are added by a
+# product with ones. Scattering them by image first, and ReduceSum, take several times as long.
 _SURROUND = """
 {head}
 SurroundDeformAttn <spatial_shapes> (value, references, visible, offsets, logits) => (attended) {
     {levels}
-    pairs = NonZero (visible)
-    image = Gather <axis = 0> (pairs, first)
-    query = Gather <axis = 0> (pairs, second)
-    pair_index = Transpose <perm = [1, 0]> (pairs)
+    by_query = Transpose <perm = [1, 0]> (visible)
+    pairs = NonZero (by_query)
+    query = Gather <axis = 0> (pairs, first)
+    image = Gather <axis = 0> (pairs, second)
+    swapped = Constant <value_ints = [1, 0]> ()
+    images_and_queries = Gather <axis = 0> (pairs, swapped)
+    pair_index = Transpose <perm = [1, 0]> (images_and_queries)
     reference = GatherND (references, pair_index)
     pixel_reference = Mul (reference, level_scale)
     head_reference = Unsqueeze (pixel_reference, axis_1)
     offset = Gather <axis = 0> (offsets, query)
     corner_place = Add (head_reference, offset)
     place = Sub (corner_place, half)
-    weights = Softmax <axis = -1> (logits)
+    shown = Cast <to = 7> (visible)
+    count = ReduceSum <keepdims = 0> (shown, axis_0)
+    at_least_one = Max (count, second)
+    count_float = Cast <to = 1> (at_least_one)
+    each_point = Constant <value_ints = [1, 2]> ()
+    divisor = Unsqueeze (count_float, each_point)
+    all_weights = Softmax <axis = -1> (logits)
+    weights = Div (all_weights, divisor)
     weight = Gather <axis = 0> (weights, query)
     {attend}
-    images_and_queries = Shape (visible)
-    by_image_shape = Concat <axis = 0> (images_and_queries, width_of_row)
-    nowhere = ConstantOfShape (by_image_shape)
-    by_image = ScatterND (nowhere, pair_index, attended_float)
-    total = ReduceSum <keepdims = 0> (by_image, axis_0)
-    shown = Cast <to = 1> (visible)
-    count = ReduceSum (shown, axis_0)
-    at_least_one = Max (count, one)
-    divisor = Transpose <perm = [1, 0]> (at_least_one)
-    mean = Div (total, divisor)
+    nobody_shape = Concat <axis = 0> (axis_1, width_of_row)
+    nobody = ConstantOfShape (nobody_shape)
+    pairs_and_nobody = Concat <axis = 0> (attended_float, nobody)
+    ends = CumSum (count, first)
+    begins = Sub (ends, count)
+    most = ReduceMax <keepdims = 0> (at_least_one)
+    ranks = Range (first, most, second)
+    rank = Unsqueeze (ranks, axis_1)
+    next = Add (begins, rank)
+    is_pair = Less (next, ends)
+    pair_of_rank = Where (is_pair, next, rows_count)
+    by_rank = Gather <axis = 0> (pairs_and_nobody, pair_of_rank)
+    flat_by_rank = Flatten <axis = 1> (by_rank)
+    rank_shape = Shape (ranks)
+    ones = Expand (one, rank_shape)
+    flat_mean = MatMul (ones, flat_by_rank)
+    mean_shape = Concat <axis = 0> (last_axis, width_of_row)
+    mean = Reshape (flat_mean, mean_shape)
     attended = CastLike (mean, value)
 }
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 from selfocc_core.bag_messages import camera_from_info, parent_from_child
 from selfocc_core.bags import BagReader
 from selfocc_core.cameras import Camera, Rig
-from selfocc_core.drive_topics import camera_names, info_topic
+from selfocc_core.drive_topics import TF_TYPE, camera_names, info_topic
 from selfocc_core.errors import SelfOccError
 from selfocc_core.quoting import shown
 from selfocc_core.transform_tree import TransformTree
@@ -40,7 +40,7 @@ def static_transforms(bag: BagReader) -> TransformTree:
     tree = TransformTree()
     for message in bag.messages(['/tf_static']):
         try:
-            for transform in message.decode().transforms:
+            for transform in message.decode(TF_TYPE).transforms:
                 tree.set(
                     transform.header.frame_id,
                     transform.child_frame_id,

@@ -9,7 +9,12 @@ import numpy as np
 
 from selfocc_core.bag_messages import parent_from_child, stamp_ns_of
 from selfocc_core.bags import BagReader
-from selfocc_core.drive_topics import ODOMETRY_TOPIC, odometry_topic
+from selfocc_core.drive_topics import (
+    ODOMETRY_TOPIC,
+    ODOMETRY_TYPE,
+    TF_TYPE,
+    odometry_topic,
+)
 from selfocc_core.errors import SelfOccError
 from selfocc_core.transforms import Trajectory, Transform
 
@@ -39,12 +44,15 @@ def motion_topic(bag: BagReader, base_frame: str = 'base_link') -> str | None:
     """Return the topic that tells how the vehicle moved, ``None`` if there is none.
 
     Raises:
-        SelfOccError: There are several.
+        SelfOccError: There are several, or the only one cannot be read.
     """
     topic = odometry_topic(bag)
     if bag.count([topic]):
         return topic
-    return '/tf' if next(_links(bag, base_frame), None) is not None else None
+    try:
+        return '/tf' if next(_links(bag, base_frame), None) is not None else None
+    except SelfOccError as error:
+        raise SelfOccError(f'/tf in bag {bag.path}: {error}') from error
 
 
 def _messages(bag: BagReader, topic: str, base_frame: str) -> Iterator[tuple[Any, Any]]:
@@ -53,13 +61,13 @@ def _messages(bag: BagReader, topic: str, base_frame: str) -> Iterator[tuple[Any
         yield from ((link, link.transform) for link in _links(bag, base_frame))
         return
     for message in bag.messages([topic]):
-        odometry = message.decode()
+        odometry = message.decode(ODOMETRY_TYPE)
         yield odometry, odometry.pose.pose
 
 
 def _links(bag: BagReader, base_frame: str) -> Iterator[Any]:
     """Yield the transforms from the vehicle to its parent, which is the odometry's frame."""
     for message in bag.messages(['/tf']):
-        for link in message.decode().transforms:
+        for link in message.decode(TF_TYPE).transforms:
             if link.child_frame_id.lstrip('/') == base_frame:
                 yield link

@@ -45,7 +45,7 @@ def test_it_is_small_and_says_how_it_was_made(backend):
 @pytest.mark.slow
 def test_it_beats_a_flat_ground_on_the_depth_of_an_unseen_world(backend, drive, tmp_path):
     process_drive(drive.path, drive.rig, backend, shipped_model(), tmp_path / 'occupancy.mcap')
-    _, scores = score_drive(drive, tmp_path / 'occupancy.mcap', backend.card.grid.to_grid())
+    _, scores = score_drive(drive, tmp_path / 'occupancy.mcap', backend.card)
     depth, occupancy = scores['depth'], scores['occupancy']
     model, flat_ground = depth['in_volume'], depth['baselines']['flat_ground']['in_volume']
     assert model['delta_1'] > flat_ground['delta_1'] + 0.1

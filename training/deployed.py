@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from training.config import Preset
 from training.field import Field
 from training.grid import Axis
+from training.model.interpolation import interpolation
 from training.model.selfocc import SelfOcc
 from training.rendering.edge_density import opacity_over
 from training.rendering.edge_render import along, edge_weights, exit_depth, last_distance
@@ -159,5 +160,4 @@ def _interpolation(preset: Preset) -> list[Tensor]:
 
 def _interpolate_axis(axis: Axis, places_m: Tensor) -> Tensor:
     index = axis.index_of(places_m).clamp(0, axis.nodes - 1)
-    hats = 1 - (index[:, None] - torch.arange(axis.nodes)).abs()
-    return hats.clamp(min=0).float()
+    return interpolation(index, axis.nodes).float()

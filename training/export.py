@@ -107,8 +107,10 @@ def _write(
     import torch
 
     from training.deployed import RigModel
+    from training.exported import exported_form
     from training.onnx_program import write_onnx
 
+    model = exported_form(model)
     tensors = {name: torch.from_numpy(array) for name, array in vars(inputs).items()}
     if rig is None:
         write_onnx(model, tensors, outputs, path)

@@ -13,6 +13,16 @@ from selfocc_core.model_card import ModelCard
 
 CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 
+_ENTRIES = {
+    # Waiting threads must not spin: they would take the cores from image callbacks.
+    'session.intra_op.allow_spinning': '0',
+    # Without 0, no limit, it does not fold what has no size known beforehand: in a model for one
+    # rig all that depends on which camera sees what.
+    'optimization.constant_folding_max_output_size_in_bytes': '0',
+    # On a CPU its kernel takes several times as long as those that it replaces.
+    'optimization.disable_specified_optimizers': 'SkipLayerNormFusion',
+}
+
 
 class OnnxRuntimeBackend:
     """A model executed by ONNX Runtime.
@@ -100,8 +110,8 @@ def _cuda_session(ort: Any, model_path: Path, threads: int | None) -> Any:
 def _options(ort: Any, threads: int | None) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-    # Waiting threads must not spin: they would take the cores from image callbacks.
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    for key, value in _ENTRIES.items():
+        options.add_session_config_entry(key, value)
     options.log_severity_level = 3
     return options
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from selfocc_core.bag_messages import decode_image, stamp_ns_of
 from selfocc_core.bags import BagReader
+from selfocc_core.cameras import Rig
 from selfocc_core.depth import DepthImage
 from selfocc_core.drive_topics import find_image_topic
 from selfocc_core.evaluation.drive import Drive
@@ -86,7 +87,7 @@ def select_moments(
             frames[stamp_ns],
             of_frames(frames[stamp_ns], depths),
             of_frames(frames[stamp_ns], points),
-            _states(occupancy[stamp_ns], drive, card, frames[stamp_ns]),
+            states_of(occupancy[stamp_ns], drive.rig, card, frames[stamp_ns]),
             truths.get(stamp_ns),
         )
         for stamp_ns in chosen
@@ -151,13 +152,20 @@ def of_frames(
     }
 
 
-def _states(
-    points: NDArray[np.float64], drive: Drive, card: ModelCard, frames: Mapping[str, CameraFrame]
+def states_of(
+    points: NDArray[np.float64], rig: Rig, card: ModelCard, cameras: Iterable[str]
 ) -> NDArray[np.uint8]:
-    """Return the voxel states: the cloud has the occupied ones, the cameras tell the unknown."""
+    """Return the voxel states ``[X, Y, Z]``: points tell the occupied, cameras the unknown.
+
+    Args:
+        points: Centres of the occupied voxels ``[P, 3]``.
+        rig: The vehicle's cameras.
+        card: Card of the model.
+        cameras: Those whose images were used.
+    """
     grid, spec = card.grid.to_grid(), card.input
     projections = [
-        Preprocessor(drive.rig[name], spec.height, spec.width).input_from_ego for name in frames
+        Preprocessor(rig[name], spec.height, spec.width).input_from_ego for name in cameras
     ]
     states = np.full(grid.shape, VoxelState.UNKNOWN, np.uint8)
     visible = grid.visible_from(np.array(projections).reshape(-1, 3, 4), (spec.height, spec.width))

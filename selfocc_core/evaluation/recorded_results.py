@@ -22,6 +22,7 @@ Key = tuple[str, int]
 """A name, such as that of a camera, and a time in nanoseconds."""
 
 _WINDOW_NS = 2_000_000_000
+_SPREAD_NS = 1_000_000_000  # of the shutters of one moment, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,11 @@ class RecordingIndex:
     def moment_of(self, stamp_ns: int) -> int:
         """Return the stamp of the result to which an image of this shutter time belongs."""
         return int(self.moments_ns[np.abs(self.moments_ns - stamp_ns).argmin()])
+
+    def cameras_at(self, moment_ns: int) -> list[str]:
+        """Return the cameras whose images went into the result of this stamp."""
+        near = [key for key in self.images if abs(key[1] - moment_ns) <= _SPREAD_NS]
+        return sorted({name for name, ns in near if self.moment_of(ns) == moment_ns})
 
 
 def index_of(recording: Path) -> RecordingIndex:

@@ -49,8 +49,8 @@ def write_report(
     card = ModelCard.load_for(_model_path(statistics.model))
     grid = card.grid.to_grid()
     replayed, index = read_drive(drive), index_of(recording)
-    _, scores = score_drive(replayed, recording, grid)
-    metrics = _metrics(statistics, card, scores['occupancy'], scores['depth'])
+    _, scores = score_drive(replayed, recording, card)
+    metrics = _metrics(statistics, card, scores)
     moments = select_moments(replayed, recording, index, card)
     with BagReader(drive) as bag:
         start_ns = bag.start_ns
@@ -72,9 +72,8 @@ def _model_path(model: str) -> Path:
     return Path(model) if model.endswith('.onnx') else MODELS / f'{model}.onnx'
 
 
-def _metrics(
-    statistics: ReplayStatistics, card: ModelCard, occupancy: Scores | None, depth: Scores | None
-) -> dict[str, object]:
+def _metrics(statistics: ReplayStatistics, card: ModelCard, scores: Scores) -> dict[str, object]:
+    occupancy, depth = scores['occupancy'], scores['depth']
     return {
         'frames_in': statistics.frame_sets,
         'frames_published': statistics.frames_published,
@@ -94,6 +93,7 @@ def _metrics(
         'inference_share': statistics.inference_share,
         'occupancy': occupancy,
         'depth': depth,
+        'consistency': scores['consistency'],
         'machine': this_machine(),
     }
 
@@ -122,6 +122,7 @@ def _page(
         _headline(metrics),
         _occupancy_section(metrics['occupancy']),
         _depth_section(metrics['depth']),
+        _consistency_section(metrics['consistency']),
         *pictures,
         _runtime_section(metrics, statistics),
         page.section('Model card', f'<pre>{escape(card.model_dump_json(indent=2))}</pre>'),
@@ -250,6 +251,31 @@ def _depth_row(title: str, errors: Scores, rival: Scores | None = None) -> list[
         wins = None not in {value, other} and (value > other) == larger_is_better
         cells.append(('*' if wins else '') + _number(value))
     return cells
+
+
+def _consistency_section(scores: Scores | None) -> str:
+    if scores is None:
+        note = 'Without odometry moments cannot be compared.'
+        return page.section('Consistency', page.paragraph(note))
+    photometric, temporal = scores['photometric'], scores['temporal']
+    note = (
+        'Needs no truth. Photometric: how unlike an image is to one 0.3 s later, brought to it by '
+        'the depth and the odometry. Temporal: what of two moments agrees, moved by the odometry.'
+    )
+    guesses = [[name, _number(photometric[name])] for name in _GUESSES]
+    agreement = [
+        ['moved by the odometry', _number(temporal['iou']), _number(temporal['agreement'])],
+        ['left in place', *(_number(temporal['without_motion'][n]) for n in ('iou', 'agreement'))],
+    ]
+    return page.section(
+        'Consistency',
+        page.paragraph(note),
+        page.table(['photometric error by the depth of', ''], guesses),
+        page.table(['occupancy of two moments', 'IoU', 'equal states'], agreement),
+    )
+
+
+_GUESSES = ('model', 'flat_ground', 'no_motion')
 
 
 def _runtime_section(metrics: Mapping[str, Any], statistics: ReplayStatistics) -> str:

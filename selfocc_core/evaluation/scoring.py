@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from selfocc_core.cameras import Camera
 from selfocc_core.depth import DepthImage
 from selfocc_core.evaluation.bootstrap import confidence_intervals
+from selfocc_core.evaluation.consistency import moments_apart, score_consistency
 from selfocc_core.evaluation.depth import DepthScores
 from selfocc_core.evaluation.depth_protocol import DEPTH_PROTOCOLS, METRIC, DepthProtocol
 from selfocc_core.evaluation.drive import Drive
@@ -41,6 +41,7 @@ from selfocc_core.evaluation.truth import (
     depth_truths,
     occupancy_truths,
 )
+from selfocc_core.model_card import ModelCard
 from selfocc_core.voxels import VoxelGrid
 
 Scores = dict[str, Any]
@@ -78,30 +79,33 @@ class DriveScores:
 
 
 def score_drive(
-    drive: Drive, recording: Path, grid: VoxelGrid, options: ScoringOptions = ScoringOptions()
+    drive: Drive, recording: Path, card: ModelCard, options: ScoringOptions = ScoringOptions()
 ) -> tuple[DriveScores, Scores]:
     """Score a recording.
 
     Returns:
         What was accumulated, and the scores: ``depth`` and ``occupancy``, each ``None`` without a
-        truth, with their ``baselines``, ``protocols`` and 95 % ``intervals``.
+        truth, with their ``baselines``, ``protocols`` and 95 % ``intervals``; ``consistency``
+        needs no truth, but odometry.
 
     Raises:
         SelfOccError: A bag is damaged.
     """
-    scores, index = DriveScores(grid), index_of(recording)
+    grid, index = card.grid.to_grid(), index_of(recording)
+    scores = DriveScores(grid)
     if depth_source(drive) is not None:
         _score_depth(drive, recording, index, scores)
     source = occupancy_source(drive, options)
     if source == 'voxels':
         _score_occupancy(drive, recording, occupancy_truths(drive, grid), scores)
     elif source == 'lidar':
-        moments_ns = _spread(index.moments_ns, options.lidar_period_s)
+        moments_ns = moments_apart(index.moments_ns, round(options.lidar_period_s * 1e9))
         truths = lidar_occupancy_truths(drive, grid, moments_ns)
         _score_occupancy(drive, recording, truths, scores)
     return scores, {
         'depth': _depth_summary(drive, scores),
         'occupancy': {'truth': source, **_occupancy_summary(scores)} if source else None,
+        'consistency': score_consistency(drive, recording, index, card),
     }
 
 
@@ -165,15 +169,6 @@ def _means(summary: Scores) -> Scores:
 
 
 # Occupancy
-
-
-def _spread(moments_ns: NDArray[np.int64], period_s: float) -> list[int]:
-    """Return the first moment of each period of the drive."""
-    if len(moments_ns) == 0:
-        return []
-    periods = (moments_ns - moments_ns[0]) // round(period_s * 1e9)
-    _, first = np.unique(periods, return_index=True)
-    return [int(moments_ns[place]) for place in first]
 
 
 def _score_occupancy(

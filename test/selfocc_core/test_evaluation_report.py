@@ -12,6 +12,7 @@ from selfocc_core.errors import SelfOccError
 from selfocc_core.evaluation.drive import read_drive
 from selfocc_core.evaluation.replay_report import write_report
 from selfocc_core.evaluation.scoring import ScoringOptions, score_drive
+from selfocc_core.model_card import ModelCard
 
 
 @pytest.fixture(scope='module')
@@ -31,12 +32,13 @@ def recording(tmp_path_factory):
     return write_recording(tmp_path_factory.mktemp('recording') / 'occupancy.mcap')
 
 
-def scores_of(drive, recording):
-    return score_drive(read_drive(drive), recording, GRID, ScoringOptions(0.0))[1]
+def scores_of(drive, recording, model):
+    card = ModelCard.load_for(model)
+    return score_drive(read_drive(drive), recording, card, ScoringOptions(0.0))[1]
 
 
-def test_occupancy_scores_of_a_node_that_knows_the_road_only(drive, recording):
-    scores = scores_of(drive, recording)['occupancy']
+def test_occupancy_scores_of_a_node_that_knows_the_road_only(drive, recording, model):
+    scores = scores_of(drive, recording, model)['occupancy']
     road, block = 32 * 32, 3 * 4 * 5
     assert scores['moments'] == len(STAMPS_NS)
     assert scores['precision'] == 1.0
@@ -45,23 +47,25 @@ def test_occupancy_scores_of_a_node_that_knows_the_road_only(drive, recording):
     assert scores['baselines']['flat_ground']['iou'] == scores['iou']
 
 
-def test_depth_of_a_perfect_node_is_perfect_and_of_a_scaled_one_is_not(drive, tmp_path):
-    scores = scores_of(drive, write_recording(tmp_path / 'a.mcap'))['depth']
+def test_depth_of_a_perfect_node_is_perfect_and_of_a_scaled_one_is_not(drive, tmp_path, model):
+    scores = scores_of(drive, write_recording(tmp_path / 'a.mcap'), model)['depth']
     assert scores['truth'] == 'ground_truth'
     assert scores['images'] == 18
     assert scores['abs_rel'] < 1e-5
-    scores = scores_of(drive, write_recording(tmp_path / 'b.mcap', depth_scale=1.1))['depth']
+    scores = scores_of(drive, write_recording(tmp_path / 'b.mcap', depth_scale=1.1), model)[
+        'depth'
+    ]
     assert scores['in_volume']['abs_rel'] == pytest.approx(0.1, rel=1e-3)
-    # Scaling by the median undoes it; nothing else does.
-    assert scores['protocols']['metric_scaled']['abs_rel'] < 0.01 < 0.09
-    assert scores['protocols']['nuscenes']['abs_rel'] > 0.05
+    protocols = {name: of['abs_rel'] for name, of in scores['protocols'].items()}
+    assert min(protocols['metric'], protocols['nuscenes']) > 0.05
+    assert protocols['metric_scaled'] < 0.3 * protocols['metric']  # scaling undoes the scale
     assert scores['baselines']['flat_ground']['in_volume']['abs_rel'] < 1e-4
 
 
-def test_lidar_scores_the_depth_where_nothing_better_is_known(tmp_path, recording):
+def test_lidar_scores_the_depth_where_nothing_better_is_known(tmp_path, recording, model):
     """The cloud is 40 ms late and in its own frame: mounting and motion must be right."""
     path = write_drive(tmp_path / 'drive.mcap', voxels=False, depth=False, lidar=True)
-    scores = scores_of(path, recording)['depth']
+    scores = scores_of(path, recording, model)['depth']
     assert scores['truth'] == 'lidar'
     assert scores['images'] == 18
     # The plane is not linear in the image, so that bilinear sampling of 64 pixels errs a little.
@@ -154,3 +158,14 @@ def test_drive_knows_the_motion(drive):
     motion = read_drive(drive).motion(STAMPS_NS[1], STAMPS_NS[0])
     np.testing.assert_allclose(np.linalg.norm(motion[:3, 3]), 2.0, atol=1e-6)
     np.testing.assert_allclose(read_drive(drive).motion(5, 5), np.eye(4))
+
+
+def test_without_any_truth_the_video_and_the_moments_are_compared(tmp_path, model, recording):
+    """Three moments of a vehicle that drives: flat ground is what the mock node saw, too."""
+    path = write_drive(tmp_path / 'drive.mcap', voxels=False, depth=False)
+    card = ModelCard.load_for(model)
+    _, scores = score_drive(read_drive(path), recording, card, ScoringOptions(0.0))
+    assert scores['depth'] is scores['occupancy'] is None
+    temporal = scores['consistency']['temporal']
+    assert temporal['iou'] == pytest.approx(1.0)
+    assert set(scores['consistency']['photometric']) >= {'model', 'flat_ground', 'no_motion'}

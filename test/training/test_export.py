@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from small_run import small_preset
 
 from selfocc_core.backends import ModelInputs, open_backend
+from selfocc_core.backends.onnxruntime import CPU, _options
 from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.engine.golden import Golden
 from selfocc_core.engine.image_path import image_path
@@ -77,6 +79,16 @@ def test_a_model_for_a_rig_has_no_calibration_among_its_inputs(for_rig):
     names = [value.name for value in onnx.load(for_rig).graph.input]
     assert names == ['images', 'camera_mask']
     assert open_backend(for_rig).card.rig_hash == nuscenes_like_rig().content_hash
+
+
+def test_of_a_model_for_a_rig_only_what_the_images_say_is_left_to_compute(for_rig, tmp_path):
+    options = _options(onnxruntime, threads=1)
+    options.optimized_model_filepath = str(tmp_path / 'optimized.onnx')
+    onnxruntime.InferenceSession(str(for_rig), options, providers=[CPU])
+    graph = onnx.load(tmp_path / 'optimized.onnx').graph
+    known = {value.name for value in graph.initializer}
+    assert not [node.op_type for node in graph.node if known.issuperset(node.input)]
+    assert not [node for node in graph.node if node.op_type in ('NonZero', 'Softmax')]
 
 
 @pytest.mark.parametrize('absent', [(), (0,), (1, 4), (0, 1, 2, 3, 4, 5)])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig
 from training.model.decoder import field_channels, node_features
+from training.model.interpolation import interpolation
 from training.model.volume_convolution import VolumeConvolution
 
 
@@ -67,7 +68,7 @@ class ConvolutionalDecoder(nn.Module):
         if self.context:
             x = x + self._context(x)
         for refinement in self.refinements:
-            x = x + torch.relu(refinement(x))
+            x = x + refinement(x)
         field = self._unfold(self.head(x))
         return torch.cat([field[:, :1] + self.ground, field[:, 1:]], 1)
 
@@ -76,16 +77,18 @@ class ConvolutionalDecoder(nn.Module):
         if len(planes) == 1:
             columns: Tensor = self.plane_proj(planes[0]).unflatten(-1, (-1, self.heights))
             return columns.permute(0, 3, 1, 2, 4)
-        features: Tensor = self.plane_proj(node_features(planes, slice(None)))
+        # Planes have far fewer features than nodes: they are projected before they are added.
+        top, *others = planes
+        projected = [F.linear(plane, self.plane_proj.weight) for plane in others]
+        features = node_features([self.plane_proj(top), *projected], slice(None))
         return features.permute(0, 4, 1, 2, 3)
 
     def _context(self, x: Tensor) -> Tensor:
         """Return features at all nodes of what every second node sees."""
-        coarse = torch.relu(self.context[0](x))
+        coarse = self.context[0](x)
         for convolution in self.context[1:]:
-            coarse = coarse + torch.relu(convolution(coarse))
-        # The corner nodes stay where they are.
-        return F.interpolate(coarse, x.shape[2:], mode='trilinear', align_corners=True)
+            coarse = coarse + convolution(coarse)
+        return _enlarged(coarse, x.shape[2], x.shape[3])
 
     def _unfold(self, field: Tensor) -> Tensor:
         """Put the field nodes that each feature node predicts in their places."""
@@ -93,3 +96,13 @@ class ConvolutionalDecoder(nn.Module):
         parts = field.unflatten(1, (self.channels, *self.parts)).permute(0, 1, 5, 2, 6, 3, 7, 4)
         unfolded: Tensor = parts.flatten(6).flatten(4, 5).flatten(2, 3)[:, :, :y, :x, :z]
         return unfolded
+
+
+def _enlarged(volume: Tensor, rows: int, columns: int) -> Tensor:
+    """Interpolate ``[B, C, Y, X, Z]`` along y and x; the corner nodes stay where they are."""
+    along_y, along_x = (
+        interpolation(torch.linspace(0, nodes - 1, places, device=volume.device), nodes)
+        for nodes, places in zip(volume.shape[2:4], (rows, columns), strict=True)
+    )
+    levels = volume.permute(0, 4, 1, 2, 3)
+    return (along_y @ (levels @ along_x.T)).permute(0, 2, 3, 4, 1)

@@ -37,7 +37,7 @@ def attention_node(
         return _node(value[0], sizes, places, offsets[0], logits[0])[None]
     # Absent images add zeros, and the mean of all is made one of those that are present: so all
     # that says who sees what depends on the calibration alone.
-    there = value[0] * present[0, :, None, None, None]
+    there = value.squeeze(0) * present[0, :, None, None, None]
     attended = _node(there, sizes, places, offsets[0], logits[0])
     seen = visible.to(value.dtype)
     count = (present[0].to(value.dtype) @ seen).clamp(min=1)

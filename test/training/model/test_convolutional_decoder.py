@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from training.config import ModelConfig
 from training.grid import NodeGrid
-from training.model.convolutional_decoder import ConvolutionalDecoder
+from training.model.convolutional_decoder import ConvolutionalDecoder, _enlarged
+from training.model.decoder import node_features
 from training.presets import PRESETS
 
 
@@ -39,6 +41,20 @@ def test_each_part_of_a_cell_goes_where_it_belongs():
         placed = field[0, 1, i::2, j::2, k::2]
         rows, columns, levels = placed.shape
         assert torch.equal(placed, predicted[0, 8 + part, :rows, :columns, :levels])
+
+
+def test_the_planes_are_projected_and_added_at_the_nodes():
+    model = config()
+    decoder, given = ConvolutionalDecoder(model), planes(model)
+    expected = decoder.plane_proj(node_features(given, slice(None))).permute(0, 4, 1, 2, 3)
+    torch.testing.assert_close(decoder._node_features(given), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('size', [(9, 7), (10, 8)])
+def test_what_every_second_node_sees_is_interpolated_in_between(size):
+    coarse = torch.randn(2, 3, 5, 4, 2)
+    expected = F.interpolate(coarse, (*size, 2), mode='trilinear', align_corners=True)
+    torch.testing.assert_close(_enlarged(coarse, *size), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_context_reaches_further_than_the_convolutions_of_the_nodes():
