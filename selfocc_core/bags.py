@@ -66,7 +66,8 @@ class BagMessage:
         """
         if wanted_type not in {None, self.type}:
             raise SelfOccError(
-                f'{self.topic} has messages of type {self.type}, not {wanted_type}: rename the topic'
+                f'{self.topic} has messages of type {self.type}, not {wanted_type}: rename the '
+                'topic'
             )
         try:
             return typestore().deserialize_cdr(self.raw, self.type)

@@ -97,11 +97,18 @@ def _read(path: Path, what: str, limit: int) -> bytes:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal."""
+    """Return the SHA-256 of a file's content in hexadecimal.
+
+    Raises:
+        SelfOccError: The file cannot be read.
+    """
     digest = hashlib.sha256()
-    with path.open('rb') as stream:
-        for chunk in iter(lambda: stream.read(1 << 20), b''):
-            digest.update(chunk)
+    try:
+        with path.open('rb') as stream:
+            for chunk in iter(lambda: stream.read(1 << 20), b''):
+                digest.update(chunk)
+    except OSError as error:
+        raise SelfOccError(f'cannot read {shown(path, _MAX_NAME)}: {error.strerror}') from error
     return digest.hexdigest()
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from selfocc_core.errors import SelfOccError
 from selfocc_core.files import temporary_sibling
 from training.config import Preset
+
+if TYPE_CHECKING:
+    from training.model.selfocc import SelfOcc
 
 _FORMAT = 2
 _PRESET = TypeAdapter(Preset)
@@ -65,15 +69,70 @@ class Checkpoint:
         if not path.is_file():
             raise SelfOccError(f'there is no checkpoint at {path}: train a model first')
         try:
+            _check_archive(path)
             content = torch.load(path, map_location='cpu', weights_only=True)
             if content.pop('format') != _FORMAT:
                 raise SelfOccError(f'checkpoint {path} was written by another version')
             preset = _PRESET.validate_json(content.pop('preset'))
-            return cls(preset=preset, **content)
+            return cls(preset=preset, **vars(_Content(**content)))
         except SelfOccError:
             raise
-        except (ValidationError, Exception) as error:
+        except Exception as error:  # whatever the bytes provoke
             raise SelfOccError(f'{path} is not a checkpoint that "selfocc train" wrote') from error
+
+
+    def network(self) -> SelfOcc:
+        """Return the network with its parameters.
+
+        Raises:
+            SelfOccError: The parameters are not those of the preset's network.
+        """
+        from training.model.selfocc import SelfOcc
+
+        config = self.preset.model
+        repeated = (
+            *(config.encoder.layers, config.decoder.layers, config.backbone.levels),
+            *(config.decoder.refinements, config.decoder.context),
+        )
+        try:
+            if max(repeated) > len(self.model):  # more than anybody could make
+                raise ValueError('parameters are missing')
+            with torch.device('meta'):  # where nothing has a size until it is known to fit
+                network = SelfOcc(config)
+            network.load_state_dict(self.model, assign=True)
+            if not all(value.is_contiguous() for value in self.model.values()):
+                raise ValueError('a parameter is larger than the file')
+            network = SelfOcc(config)
+            network.load_state_dict(self.model)
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise SelfOccError(
+                f'the checkpoint does not hold the parameters of its preset {self.preset.name}: '
+                'train again'
+            ) from error
+        return network
+
+
+class _Content(BaseModel):
+    """What a checkpoint holds besides its preset."""
+
+    model_config = ConfigDict(
+        extra='forbid', strict=True, arbitrary_types_allowed=True, protected_namespaces=()
+    )
+
+    step: int = Field(ge=0)
+    seed: int = Field(ge=0)
+    command: str
+    data: str
+    model: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    batch: int = Field(ge=1)
+
+
+def _check_archive(path: Path) -> None:
+    """Check that a file is not larger in memory than on the disk: torch compresses nothing."""
+    with zipfile.ZipFile(path) as archive:
+        if any(member.file_size != member.compress_size for member in archive.infolist()):
+            raise ValueError('a member is compressed')
 
 
 def remove_unfinished(path: Path) -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from selfocc_core.backends import ModelInputs, ModelOutputs
 from selfocc_core.backends.interface import check_interface, feeds_of
 from selfocc_core.errors import SelfOccError
 from selfocc_core.model_card import ModelCard
+from selfocc_core.quoting import shown
 
 CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
+
+LONGEST_RUN_S = 300.0
+"""What takes longer for one frame set is no model for a vehicle."""
 
 _ENTRIES = {
     # Waiting threads must not spin: they would take the cores from image callbacks.
@@ -22,6 +29,14 @@ _ENTRIES = {
     # On a CPU its kernel takes several times as long as those that it replaces.
     'optimization.disable_specified_optimizers': 'SkipLayerNormFusion',
 }
+
+
+def import_runtime() -> Any:
+    """Return ONNX Runtime, which otherwise notes every process on the disk and tells Microsoft."""
+    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')  # it looks when it is imported
+    import onnxruntime
+
+    return onnxruntime
 
 
 class OnnxRuntimeBackend:
@@ -38,8 +53,7 @@ class OnnxRuntimeBackend:
     """
 
     def __init__(self, model_path: Path, threads: int | None = None, cuda: bool = False) -> None:
-        import onnxruntime as ort
-
+        ort = import_runtime()
         self.name = 'onnxruntime-cuda' if cuda else 'onnxruntime-cpu'
         self._card = ModelCard.load_for(model_path)
         self._session = (_cuda_session if cuda else _cpu_session)(ort, model_path, threads)
@@ -59,14 +73,15 @@ class OnnxRuntimeBackend:
         """Run the model once.
 
         Raises:
-            SelfOccError: ONNX Runtime fails at one of the model's operators.
+            SelfOccError: ONNX Runtime fails at one of the model's operators, or takes minutes.
         """
         names = ['sdf', 'depth', 'semantics'] if self._card.classes else ['sdf', 'depth']
         try:
-            outputs = self._session.run(names, feeds_of(inputs, self._card))
+            with _ended_in_time() as options:
+                outputs = self._session.run(names, feeds_of(inputs, self._card), options)
         except Exception as error:
             raise SelfOccError(
-                f'ONNX Runtime cannot run model {self._card.name}: {str(error).splitlines()[0]}'
+                f'ONNX Runtime cannot run model {shown(self._card.name)}: {_first_line(error)}'
             ) from error
         return ModelOutputs(**dict(zip(names, outputs, strict=True)))
 
@@ -98,7 +113,7 @@ def _cuda_session(ort: Any, model_path: Path, threads: int | None) -> Any:
         )
     except Exception as error:
         raise SelfOccError(
-            f'ONNX Runtime cannot load {model_path} on the GPU: {str(error).splitlines()[0]}'
+            f'ONNX Runtime cannot load {model_path} on the GPU: {_first_line(error)}'
         ) from error
     if CUDA not in session.get_providers():  # without CUDA's libraries it quietly takes the CPU
         raise SelfOccError(
@@ -107,12 +122,29 @@ def _cuda_session(ort: Any, model_path: Path, threads: int | None) -> Any:
     return session
 
 
+@contextmanager
+def _ended_in_time() -> Iterator[Any]:
+    """Yield options of a run that is ended after some minutes: a loop may have no end."""
+    options = import_runtime().RunOptions()
+    timer = Timer(LONGEST_RUN_S, setattr, (options, 'terminate', True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
+
+
+def _first_line(error: Exception) -> str:
+    return shown(str(error).partition('\n')[0], 500)
+
+
 def _options(ort: Any, threads: int | None) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     for key, value in _ENTRIES.items():
         options.add_session_config_entry(key, value)
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised, too
     return options
 
 

@@ -107,10 +107,10 @@ class EngineCache:
         try:
             content = read_text(_record_path(path), 'engine record')
             record = EngineRecord.model_validate_json(content)
+            is_same = record.format == FORMAT and record.key == key
+            if not is_same or record.engine_sha256 != sha256_of(path):
+                return None
         except (SelfOccError, ValidationError):
-            return None
-        is_same = record.format == FORMAT and record.key == key
-        if not is_same or record.engine_sha256 != sha256_of(path):
             return None
         with suppress(OSError):  # of a folder that is only read nothing is pushed out either
             path.touch()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,7 @@ from selfocc_core.backends import ModelInputs, ModelOutputs
 from selfocc_core.errors import SelfOccError
 from selfocc_core.files import temporary_sibling
 from selfocc_core.model_card import ModelCard
+from selfocc_core.quoting import shown
 
 MAX_BYTES = 256 * 2**20  # ten times what six cameras of two megapixels and a fine grid need
 
@@ -117,7 +118,8 @@ def _contract(card: ModelCard) -> dict[str, tuple[tuple[int, ...], str]]:
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file that may come from anywhere."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
+            warnings.simplefilter('error')  # as of a header that is no longer written
             members = {info.filename.removesuffix('.npy'): info for info in archive.infolist()}
             if sum(info.file_size for info in members.values()) > MAX_BYTES:
                 raise SelfOccError(
@@ -128,9 +130,11 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
                 for name in (*_INPUTS, *_OUTPUTS)
                 if name in members
             }
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except SelfOccError:
+        raise
+    except Exception as error:  # damaged archives and headers make Python's readers raise anything
         raise SelfOccError(
-            f'golden file {path} is damaged ({error}): export the model again'
+            f'golden file {path} is damaged ({shown(error)}): export the model again'
         ) from error
 
 

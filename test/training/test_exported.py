@@ -6,6 +6,7 @@ import pytest
 import torch
 from small_run import small_preset
 
+from training.config import DecoderConfig
 from training.deployed import DeployedModel
 from training.export_parity import example_inputs, torch_outputs
 from training.exported import exported_form
@@ -18,9 +19,8 @@ CLASSES = ('road', 'other')
 
 def deployed(kind: str, view: str = 'tpv', classes: tuple[str, ...] = ()) -> DeployedModel:
     preset = small_preset()
-    decoder = replace(preset.model.decoder, kind=kind, class_names=classes)
-    if kind == 'mlp':
-        decoder = replace(decoder, lift=False, subdivide_xy=1, subdivide_z=1)
+    decoder = DecoderConfig() if kind == 'mlp' else preset.model.decoder
+    decoder = replace(decoder, class_names=classes)
     encoder = replace(preset.model.encoder, view=view)
     preset = replace(preset, model=replace(preset.model, decoder=decoder, encoder=encoder))
     torch.manual_seed(1)

@@ -148,6 +148,7 @@ def fake_onnxruntime(monkeypatch, available, working):
         __version__='1.0',
         get_available_providers=lambda: available,
         SessionOptions=real.SessionOptions,
+        RunOptions=real.RunOptions,
         InferenceSession=session,
     )
     monkeypatch.setitem(sys.modules, 'onnxruntime', fake)

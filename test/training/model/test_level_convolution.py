@@ -19,8 +19,7 @@ def test_it_is_a_volume_convolution(levels, stride):
     torch.testing.assert_close(actual, expected, atol=3e-6, rtol=0)
 
 
-def test_it_multiplies_less():
-    convolution = VolumeConvolution(4)
-    kernels = 9 * convolution.weight.shape[4]  # nine levels see three each
-    layer = LevelConvolution(convolution, 9)
-    assert len(layer.mixing) == layer.adding.shape[1] == 15 < kernels
+def test_nine_levels_take_fifteen_convolutions_not_twenty_seven():
+    layer = LevelConvolution(VolumeConvolution(4), 9)
+    assert layer.mixing.shape == (15, 9)
+    assert layer.adding.shape == (9, 15)
