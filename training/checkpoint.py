@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from selfocc_core.errors import SelfOccError
 from selfocc_core.files import temporary_sibling
-from training.config import Preset
+from selfocc_core.quoting import shown
+from training.config import ModelConfig, Preset
 
 if TYPE_CHECKING:
     from training.model.selfocc import SelfOcc
@@ -80,7 +82,6 @@ class Checkpoint:
         except Exception as error:  # whatever the bytes provoke
             raise SelfOccError(f'{path} is not a checkpoint that "selfocc train" wrote') from error
 
-
     def network(self) -> SelfOcc:
         """Return the network with its parameters.
 
@@ -89,25 +90,14 @@ class Checkpoint:
         """
         from training.model.selfocc import SelfOcc
 
-        config = self.preset.model
-        repeated = (
-            *(config.encoder.layers, config.decoder.layers, config.backbone.levels),
-            *(config.decoder.refinements, config.decoder.context),
-        )
         try:
-            if max(repeated) > len(self.model):  # more than anybody could make
-                raise ValueError('parameters are missing')
-            with torch.device('meta'):  # where nothing has a size until it is known to fit
-                network = SelfOcc(config)
-            network.load_state_dict(self.model, assign=True)
-            if not all(value.is_contiguous() for value in self.model.values()):
-                raise ValueError('a parameter is larger than the file')
-            network = SelfOcc(config)
+            _check_parameters(self.model, self.preset.model)
+            network = SelfOcc(self.preset.model)
             network.load_state_dict(self.model)
-        except (ValueError, RuntimeError, TypeError) as error:
+        except Exception as error:  # whatever a preset provokes that nobody made
             raise SelfOccError(
-                f'the checkpoint does not hold the parameters of its preset {self.preset.name}: '
-                'train again'
+                'the checkpoint does not hold the parameters of its preset '
+                f'"{shown(self.preset.name)}": train again'
             ) from error
         return network
 
@@ -133,6 +123,22 @@ def _check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if any(member.file_size != member.compress_size for member in archive.infolist()):
             raise ValueError('a member is compressed')
+
+
+def _check_parameters(found: Mapping[str, torch.Tensor], config: ModelConfig) -> None:
+    """Check that parameters are those of a network before there is memory for it."""
+    from training.model.selfocc import SelfOcc
+
+    encoder, decoder = config.encoder, config.decoder
+    layers = encoder.layers, decoder.layers, decoder.refinements, decoder.context
+    if max(layers) > len(found):
+        raise ValueError('there are more layers than parameters')
+    with torch.device('meta'):
+        wanted = SelfOcc(config).state_dict()
+    if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in wanted.items()}:
+        raise ValueError('the parameters have other names or shapes')
+    if not all(value.is_contiguous() for value in found.values()):
+        raise ValueError('a parameter has more values than the file')
 
 
 def remove_unfinished(path: Path) -> None:
