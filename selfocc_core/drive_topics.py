@@ -73,9 +73,7 @@ def odometry_topic(bag: BagReader) -> str:
     Raises:
         SelfOccError: The bag has several and none of them has the usual name.
     """
-    found = sorted(
-        t for t, name in bag.topics.items() if name == ODOMETRY_TYPE and bag.count([t])
-    )
+    found = sorted(t for t, name in bag.topics.items() if name == ODOMETRY_TYPE and bag.count([t]))
     if not found or ODOMETRY_TOPIC in found:
         return ODOMETRY_TOPIC
     if len(found) > 1:

@@ -76,9 +76,8 @@ class Doctor:
         return f'node {self.node}', self._look_at_node(console)
 
     def _look_at_bag(self, bag: Path) -> Sequence[Finding]:
-        from selfocc_core.doctor.bag_check import check_bag
-
         from selfocc_core.cameras import Rig
+        from selfocc_core.doctor.bag_check import check_bag
 
         rig = None if self.rig is None else Rig.from_yaml(self.rig)
         return check_bag(bag, rig, self._card())
