@@ -26,7 +26,7 @@ from selfocc_core.transforms import (
 
 MAX_SIDE_PX = 8192
 # Numbers beyond are no calibration, and overflow in what is computed with them.
-_LARGEST, _FARTHEST_M = 1e6, 1e3
+_LARGEST, _FARTHEST_M = 1e6, 1e4
 
 DistortionModel = Literal['none', 'plumb_bob', 'rational_polynomial', 'equidistant']
 
