@@ -2,10 +2,11 @@
 
 ``MSDeformAttn`` is the operator that others have, too (Zhu et al. 2021); a model file holds
 ``SurroundDeformAttn``, which does the same for all cameras of a frame set at once and averages
-those that see a query. A runtime that knows an operator (a TensorRT plugin) takes its node, any
-other its body. Bodies gather rather than call ``GridSample``, whose results some versions of
-TensorRT get wrong. They are functions of opset 18 for any number of points, without loops: one
-overload for each number of levels.
+those that see a query. ``PairsDeformAttn`` is that again where it is known beforehand which camera
+sees which query; it stands in a graph only until its body takes its place. A runtime that knows an
+operator (a TensorRT plugin) takes its node, any other its body. Bodies gather rather than call
+``GridSample``, whose results some versions of TensorRT get wrong. They are functions of opset 18
+for any number of points, without loops: one overload for each number of levels.
 
 Shapes: N cameras or B images, T tokens (level after level, row after row), M heads with C channels
 each, Q queries, L levels, P points, R = 1 or L.
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 DOMAIN = 'selfocc'
 SURROUND = 'SurroundDeformAttn'
 MS_DEFORM_ATTN = 'MSDeformAttn'
+PAIRS = 'PairsDeformAttn'
 VERSION = 1
 OPSET = 18
 
@@ -91,7 +93,6 @@ _LEVEL = """
     share_10_# = Mul (share_y1_#, seen_x0_#)
     share_11_# = Mul (share_y1_#, seen_x1_#)
     coefficient_# = Concat <axis = -1> (share_00_#, share_01_#, share_10_#, share_11_#)
-    coefficients_# = Unsqueeze (coefficient_#, axis_2)
     before_y0_# = Mul (near_y0_#, width_#)
     before_y1_# = Mul (near_y1_#, width_#)
     token_00_# = Add (before_y0_#, near_x0_#)
@@ -105,7 +106,20 @@ _LEVEL = """
     index_# = Add (token_row_#, base)
     taken_# = Gather <axis = 0> (rows, index_#)
     taken_float_# = Cast <to = 1> (taken_#)
+{weigh}
+"""
+
+# ONNX Runtime is faster with a product of matrices.
+_AS_MATRICES = """
+    coefficients_# = Unsqueeze (coefficient_#, axis_2)
     attended_# = MatMul (coefficients_#, taken_float_#)
+"""
+
+# TensorRT makes one kernel of this with the gathering before it, which then is nowhere in memory.
+_AS_SUM = """
+    coefficients_# = Unsqueeze (coefficient_#, last_axis)
+    weighed_# = Mul (coefficients_#, taken_float_#)
+    attended_# = ReduceSum <keepdims = 0> (weighed_#, axis_2)
 """
 
 # The pixels on both sides of a place along one axis, and their shares: none outside the image.
@@ -133,9 +147,9 @@ _AFTER_LEVELS = """
 """
 
 
-def _attend(levels: int) -> str:
+def _attend(levels: int, weigh: str) -> str:
     axes = _AXIS.format(n='x', component='first') + _AXIS.format(n='y', component='second')
-    level = _LEVEL.format(axes=axes)
+    level = _LEVEL.format(axes=axes, weigh=weigh)
     names = ', '.join(f'attended_{i}' for i in range(levels))
     by_level = ''.join(level.replace('#', str(i)) for i in range(levels))
     total = f'Sum ({names})' if levels > 1 else f'Identity ({names})'  # a sum of one is a copy
@@ -193,6 +207,26 @@ SurroundDeformAttn <spatial_shapes> (value, references, visible, offsets, logits
 }
 """
 
+# Of each query the rows of its pairs, and shares of 0 where it has less than another.
+_PAIRS_SURROUND = """
+{head}
+PairsDeformAttn <spatial_shapes>
+    (value, reference, offsets, logits, image, query, rows_of_query, shares) => (attended) {
+    {levels}
+    pixel_reference = Mul (reference, level_scale)
+    head_reference = Unsqueeze (pixel_reference, axis_1)
+    offset = Gather <axis = 0> (offsets, query)
+    corner_place = Add (head_reference, offset)
+    place = Sub (corner_place, half)
+    weights = Softmax <axis = -1> (logits)
+    weight = Gather <axis = 0> (weights, query)
+    {attend_sum}
+    by_pair = Gather <axis = 0> (attended_float, rows_of_query)
+    shown_by_pair = Mul (by_pair, shares)
+    mean = ReduceSum <keepdims = 0> (shown_by_pair, axis_0)
+    attended = CastLike (mean, value)
+}
+"""
 
 _DENSE_SURROUND = """
 {head}
@@ -241,7 +275,7 @@ MSDeformAttn <spatial_shapes> (value, locations, weights) => (attended) {
     image_column = Unsqueeze (image_range, axis_1)
     image_table = Expand (image_column, images_and_queries)
     image = Reshape (image_table, last_axis)
-    {attend}
+    {attend_sum}
     image_shape = Concat <axis = 0> (images_and_queries, width_of_row)
     by_image = Reshape (attended_float, image_shape)
     attended = CastLike (by_image, value)
@@ -331,6 +365,17 @@ def dense_surround_function(levels: int) -> FunctionProto:
     return _function(_DENSE_SURROUND, levels)
 
 
+def pairs_surround_function(levels: int) -> FunctionProto:
+    """Return ``PairsDeformAttn`` of static shapes, for A pairs that see each other.
+
+    ``(value [N, T, M, C], reference [A, R, P, 2], offsets [Q, M, L, P, 2], logits [Q, M, L * P],
+    image [A], query [A], rows_of_query [K, Q], shares [K, Q, 1]) -> attended [Q, M * C]``. Row k
+    of ``rows_of_query`` says which pair is the k-th of each query, ``shares`` its part in the
+    mean.
+    """
+    return _function(_PAIRS_SURROUND, levels)
+
+
 def ms_deform_attn_function(levels: int) -> FunctionProto:
     """Return ``MSDeformAttn`` of standard operators, overloaded by the number of levels.
 
@@ -348,7 +393,12 @@ def overload_of(levels: int) -> str:
 def _function(text: str, levels: int) -> FunctionProto:
     import onnx.parser
 
-    parts = {'head': _HEAD, 'levels': _LEVELS, 'attend': _attend(levels)}
+    parts = {
+        'head': _HEAD,
+        'levels': _LEVELS,
+        'attend': _attend(levels, _AS_MATRICES),
+        'attend_sum': _attend(levels, _AS_SUM),
+    }
     for name, part in parts.items():
         text = text.replace('{' + name + '}', part)
     function = onnx.parser.parse_function(text)

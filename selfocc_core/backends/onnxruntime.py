@@ -23,12 +23,13 @@ LONGEST_RUN_S = 300.0
 _ENTRIES = {
     # Waiting threads must not spin: they would take the cores from image callbacks.
     'session.intra_op.allow_spinning': '0',
-    # Without 0, no limit, it does not fold what has no size known beforehand: in a model for one
-    # rig all that depends on which camera sees what.
-    'optimization.constant_folding_max_output_size_in_bytes': '0',
     # On a CPU its kernel takes several times as long as those that it replaces.
     'optimization.disable_specified_optimizers': 'SkipLayerNormFusion',
 }
+# With a limit it does not fold what has no size known beforehand: in a model for one rig all that
+# depends on which camera sees what. Without one it may fold gigabytes out of a large model.
+_FOLD_WITHOUT_LIMIT = {'optimization.constant_folding_max_output_size_in_bytes': '0'}
+_SMALL_MODEL_BYTES = 64 * 2**20
 
 
 def import_runtime() -> Any:
@@ -92,7 +93,9 @@ class OnnxRuntimeBackend:
 
 def _cpu_session(ort: Any, model_path: Path, threads: int | None) -> Any:
     try:
-        return ort.InferenceSession(str(model_path), _options(ort, threads), providers=[CPU])
+        return ort.InferenceSession(
+            str(model_path), _options(ort, model_path, threads), providers=[CPU]
+        )
     except Exception as error:
         raise SelfOccError(
             f'{model_path} is not a model that ONNX Runtime can load: export it again'
@@ -109,7 +112,7 @@ def _cuda_session(ort: Any, model_path: Path, threads: int | None) -> Any:
     providers = [(CUDA, {'use_tf32': '0'}), CPU]
     try:
         session = ort.InferenceSession(
-            str(model_path), _options(ort, threads), providers=providers
+            str(model_path), _options(ort, model_path, threads), providers=providers
         )
     except Exception as error:
         raise SelfOccError(
@@ -139,10 +142,11 @@ def _first_line(error: Exception) -> str:
     return shown(str(error).partition('\n')[0], 500)
 
 
-def _options(ort: Any, threads: int | None) -> Any:
+def _options(ort: Any, model_path: Path, threads: int | None) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-    for key, value in _ENTRIES.items():
+    is_small = model_path.stat().st_size <= _SMALL_MODEL_BYTES
+    for key, value in (_ENTRIES | (_FOLD_WITHOUT_LIMIT if is_small else {})).items():
         options.add_session_config_entry(key, value)
     options.log_severity_level = 4  # errors are raised, too
     return options

@@ -13,14 +13,17 @@ from typing import Any, Literal, get_args
 from selfocc_core.engine.onnx_library import onnx_library
 from selfocc_core.engine.stock_attention import replace_by_stock
 from selfocc_core.engine.tensor_types import tensor_types
+from selfocc_core.engine.visible_pairs import name_visible_pairs
 from selfocc_core.errors import SelfOccError
 from selfocc_core.onnx_operators import (
     DOMAIN,
     MS_DEFORM_ATTN,
+    PAIRS,
     SURROUND,
     dense_surround_function,
     ms_deform_attn_function,
     overload_of,
+    pairs_surround_function,
 )
 
 Mode = Literal['fused plugin', 'plugin', 'stock', 'native']
@@ -42,7 +45,7 @@ def rewrite(model: Any, mode: Mode, stock_version: str = '1') -> Any:
         mode: ``fused plugin``: our fused operator stays, without its body, and takes int32 for
             bool. ``plugin``: the fused operator is expanded, deformable attention stays, without
             its body. ``stock``: NVIDIA's own plugin in its place. ``native``: standard operators
-            only.
+            only; for one rig they attend to visible pairs of camera and query alone.
         stock_version: Version of NVIDIA's plugin in the installed TensorRT.
 
     Raises:
@@ -96,7 +99,9 @@ def _stock(model: Any, stock_version: str) -> Any:
 
 
 def _native(model: Any, _: str) -> Any:
+    name_visible_pairs(model)
     # A body that stays a function would lose to a registered plugin in TensorRT 10.7 to 10.14.
+    model = _inlined(model, PAIRS, pairs_surround_function)
     model = _inlined(model, SURROUND, dense_surround_function)
     return _inlined(model, MS_DEFORM_ATTN, ms_deform_attn_function)
 

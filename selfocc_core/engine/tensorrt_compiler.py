@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _OLDEST = (10, 3)
 _NETWORK_FLAGS = ('EXPLICIT_BATCH', 'STRONGLY_TYPED')
-_WORKSPACE_BYTES = 2**30  # most memory that a layer may use for itself
+# Most memory that a layer may use for itself. TensorRT may make one layer of all between two
+# plugins, and of the whole native graph: nuscenes_occ then takes 2 GB.
+_WORKSPACE_BYTES = 4 * 2**30
 _NONE, _SILENT = 'none', 'it does not say why'
 
 

@@ -13,6 +13,7 @@ from selfocc_core.backends import ModelInputs, open_backend
 from selfocc_core.backends.onnxruntime import CPU, _options
 from selfocc_core.cameras import nuscenes_like_rig
 from selfocc_core.engine.golden import Golden
+from selfocc_core.engine.graph_modes import rewrite
 from selfocc_core.engine.image_path import image_path
 from selfocc_core.errors import SelfOccError
 from selfocc_core.onnx_operators import DOMAIN, SURROUND
@@ -89,6 +90,27 @@ def test_of_a_model_for_a_rig_only_what_the_images_say_is_left_to_compute(for_ri
     known = {value.name for value in graph.initializer}
     assert not [node.op_type for node in graph.node if known.issuperset(node.input)]
     assert not [node for node in graph.node if node.op_type in ('NonZero', 'Softmax')]
+
+
+def test_native_graphs_give_the_same_with_a_camera_absent(general, for_rig):
+    for path in (general, for_rig):
+        native = rewrite(onnx.load(path), 'native')
+        session = onnxruntime.InferenceSession(native.SerializeToString(), providers=[CPU])
+        golden = Golden.load_for(path)
+        given = vars(golden.inputs)
+        assert not given['camera_mask'].all()
+        feeds = {value.name: given[value.name] for value in session.get_inputs()}
+        sdf, depth = session.run(['sdf', 'depth'], feeds)
+        np.testing.assert_allclose(sdf, golden.outputs.sdf, atol=1e-5)
+        np.testing.assert_allclose(depth, golden.outputs.depth, atol=1e-2)
+
+
+def test_of_a_model_for_a_rig_the_native_graph_knows_the_visible_pairs(general, for_rig):
+    counts = []
+    for path in (general, for_rig):
+        names = [tensor.name for tensor in rewrite(onnx.load(path), 'native').graph.initializer]
+        counts.append(len([name for name in names if '/pairs/' in name]))
+    assert counts == [0, 4 * 5]  # three planes and the lift
 
 
 @pytest.mark.parametrize('absent', [(), (0,), (1, 4), (0, 1, 2, 3, 4, 5)])

@@ -11,16 +11,19 @@ import pytest
 import torch
 from onnx import TensorProto, helper, inliner
 
+from selfocc_core.engine.visible_pairs import pairs_of
 from selfocc_core.onnx_operators import (
     DOMAIN,
     MS_DEFORM_ATTN,
     OPSET,
+    PAIRS,
     SURROUND,
     VERSION,
     dense_surround_function,
     grid_sample_surround_function,
     ms_deform_attn_function,
     overload_of,
+    pairs_surround_function,
     surround_function,
 )
 from training.model.deformable_attention import Places, deformable_attention
@@ -30,7 +33,7 @@ pytestmark = pytest.mark.deployment
 HEADS, CHANNELS, QUERIES, POINTS, IMAGES = 3, 4, 20, 5, 2
 SIZES = [(6, 9), (3, 5)]
 TYPES = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.float16): TensorProto.FLOAT16,
-         np.dtype(bool): TensorProto.BOOL}  # fmt: skip
+         np.dtype(bool): TensorProto.BOOL, np.dtype(np.int64): TensorProto.INT64}  # fmt: skip
 
 
 class Case(NamedTuple):
@@ -52,6 +55,13 @@ class Case(NamedTuple):
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {name: tensor.numpy() for name, tensor in self._asdict().items() if name != 'sizes'}
+
+    def pairs(self) -> dict[str, np.ndarray]:
+        """Return the inputs with what is visible known beforehand, in the operator's order."""
+        arrays = self.arrays()
+        reference, *pairs = pairs_of(arrays.pop('references'), arrays.pop('visible'))
+        named = zip(('image', 'query', 'rows_of_query', 'shares'), pairs, strict=True)
+        return {'value': arrays.pop('value'), 'reference': reference, **arrays, **dict(named)}
 
 
 def case(levels: int = 2, *, shared: bool = True, seen: float = 0.5, seed: int = 0) -> Case:
@@ -79,8 +89,7 @@ def run(operator: str, sizes, arrays, functions) -> np.ndarray:
         helper.make_tensor_value_info(name, TYPES[array.dtype], array.shape)
         for name, array in arrays.items()
     ]
-    queries = arrays['locations' if operator == MS_DEFORM_ATTN else 'visible'].shape[1]
-    shape = (IMAGES, queries, HEADS * CHANNELS)[0 if operator == MS_DEFORM_ATTN else 1 :]
+    shape = (IMAGES, QUERIES, HEADS * CHANNELS)[0 if operator == MS_DEFORM_ATTN else 1 :]
     outputs = [helper.make_tensor_value_info('attended', kind, shape)]
     model = helper.make_model(
         helper.make_graph([node], 'attention', inputs, outputs),
@@ -109,6 +118,16 @@ def bodies(form: str, levels: int) -> list[onnx.FunctionProto]:
 def test_bodies_are_deformable_attention(form, levels, shared, seen):
     given = case(levels, shared=shared, seen=seen)
     attended = run(SURROUND, given.sizes, given.arrays(), bodies(form, levels))
+    np.testing.assert_allclose(attended, given.expected(), atol=2e-6)
+
+
+@pytest.mark.parametrize('levels', [1, 2])
+@pytest.mark.parametrize('shared', [True, False])
+@pytest.mark.parametrize('seen', [0.1, 0.5, 1.0])
+def test_pairs_known_beforehand_are_the_same(levels, shared, seen):
+    given = case(levels, shared=shared, seen=seen)
+    assert 0 < len(given.pairs()['image']) == given.visible.sum()
+    attended = run(PAIRS, given.sizes, given.pairs(), [pairs_surround_function(levels)])
     np.testing.assert_allclose(attended, given.expected(), atol=2e-6)
 
 

@@ -143,6 +143,26 @@ def surround_model() -> onnx.ModelProto:
     return model
 
 
+# Which camera sees which query of the model for one rig: three queries are seen by nobody.
+SEEN = np.array([[1, 0, 1, 0, 0, 0], [1, 0, 0, 1, 0, 0]], bool)
+
+
+def for_one_rig(visible: np.ndarray = SEEN) -> onnx.ModelProto:
+    """Return the model with constant calibration, and with it which camera sees which query."""
+    model = surround_model()
+    constants = {'image_from_ego': surround_inputs().image_from_ego, 'visible': visible}
+    for values, names in (
+        (model.graph.input, lambda value: [value.name]),
+        (model.graph.node, lambda node: node.output),
+    ):
+        kept = [value for value in values if not constants.keys() & set(names(value))]
+        del values[:]
+        values.extend(kept)
+    model.graph.initializer.extend(map(numpy_helper.from_array, constants.values(), constants))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
 def surround_inputs(seed: int = 0) -> ModelInputs:
     """Return random images, small projections, both cameras present."""
     random = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ import onnx.inliner
 import onnx.parser
 import onnxruntime as ort
 import pytest
-from surround_model import surround_inputs, surround_model
+from surround_model import SEEN, for_one_rig, surround_inputs, surround_model
 
 from selfocc_core.engine.graph_modes import MODES, rewrite
 from selfocc_core.engine.half_precision import with_half_features
@@ -20,7 +20,9 @@ pytestmark = pytest.mark.deployment
 
 def run(model):
     session = ort.InferenceSession(model.SerializeToString(), providers=['CPUExecutionProvider'])
-    return session.run(['sdf', 'depth'], vars(surround_inputs()))
+    given = vars(surround_inputs())
+    feeds = {value.name: given[value.name] for value in session.get_inputs()}
+    return session.run(['sdf', 'depth'], feeds)
 
 
 def nodes(model, operator):
@@ -146,6 +148,43 @@ def test_the_native_graph_of_an_exported_body_gives_the_same_numbers():
     onnx.checker.check_model(model, full_check=True)
     for expected, actual in zip(run(model), run(rewrite(model, 'native')), strict=True):
         np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+def rows_attended(native):
+    """Return how many pairs of camera and query each attention reads values for."""
+    inferred = onnx.shape_inference.infer_shapes(native, data_prop=True)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
+              for v in inferred.graph.value_info}  # fmt: skip
+    return {shapes[node.output[0]][0] for node in nodes(native, 'Floor')}
+
+
+@pytest.mark.parametrize('visible', [SEEN, SEEN[::-1].copy()])
+def test_the_native_graph_for_one_rig_attends_to_visible_pairs_alone(visible):
+    model = for_one_rig(visible)
+    rewritten = rewrite(model, 'native')
+    onnx.checker.check_model(rewritten, full_check=True)
+    assert {node.domain for node in rewritten.graph.node} == {''}
+    assert not nodes(rewritten, 'NonZero')
+    assert rows_attended(rewritten) == {visible.sum()}
+    for expected, actual in zip(run(model), run(rewritten), strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize('visible', [np.ones((2, 6), bool), np.zeros((2, 6), bool)])
+def test_where_all_pairs_or_none_are_visible_nothing_is_left_out(visible):
+    model = for_one_rig(visible)
+    rewritten = rewrite(model, 'native')
+    assert rows_attended(rewritten) == {visible.size}
+    for expected, actual in zip(run(model), run(rewritten), strict=True):
+        np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+def test_plugins_are_given_visibility_as_it_is():
+    for mode in ('fused plugin', 'plugin', 'stock'):
+        general, rig = rewrite(surround_model(), mode), rewrite(for_one_rig(SEEN), mode)
+        operators = [[n.op_type for n in m.graph.node if n.domain] for m in (general, rig)]
+        assert operators[0] == operators[1]
+        assert not [t for t in rig.graph.initializer if 'pairs' in t.name]
 
 
 def two_levels(weights='float16'):
