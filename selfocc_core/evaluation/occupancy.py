@@ -29,6 +29,7 @@ GROUND_CLASSES = ('road', 'sidewalk', 'terrain')
 RINGS_M = ((0.0, 10.0), (10.0, 20.0), (20.0, float('inf')))
 HEIGHTS_M = ((0.0, 0.8), (0.8, 1.6), (1.6, 2.4), (2.4, float('inf')))
 
+_BORDER_M = 1e-4
 _TRUTH_FIELDS = ('x', 'y', 'z', 'state', 'label', 'visible')
 
 
@@ -65,7 +66,9 @@ class OccupancyTruth:
                 f'the cloud on /ground_truth/voxels has no field {missing[0]}: record the drive '
                 'with "selfocc synth" of this version'
             )
-        ijk, inside = grid.indices(xyz(fields))
+        # Centres of another grid, such as Occ3D's, may lie on borders of this one's voxels: all to
+        # the same side.
+        ijk, inside = grid.indices(xyz(fields) - _BORDER_M)
         occupied = inside & (fields['state'] == VoxelState.OCCUPIED)
         ground = occupied & np.isin(
             fields['label'], [CLASS_NAMES.index(name) for name in GROUND_CLASSES]

@@ -188,3 +188,15 @@ def test_a_camera_sees_the_voxels_whose_centre_is_in_its_image():
             -0.5 <= k[0, 0] * x / z + k[0, 2] <= 63.5 and -0.5 <= k[1, 1] * y / z + k[1, 2] <= 35.5
         )
         assert view[index] == in_image
+
+
+def test_centres_of_another_grid_on_our_borders_leave_no_layer_out():
+    """Occ3D has a centre every 0.4 m from -0.8 m, where the generated worlds have borders."""
+    grid = VoxelGrid((-25.6, -25.6, -2.0), (25.6, 25.6, 4.4), (128, 128, 16))
+    z = (-0.8 + 0.4 * np.arange(13)).astype(np.float32)
+    fields = {
+        'x': np.zeros_like(z), 'y': np.zeros_like(z), 'z': z, 'state': np.ones(len(z), np.uint8),
+        'label': np.zeros(len(z), np.uint8), 'visible': np.ones(len(z), np.uint8),
+    }  # fmt: skip
+    column = OccupancyTruth.from_points(fields, grid).occupied.any((0, 1))
+    assert column.tolist() == [False] * 2 + [True] * 13 + [False]
