@@ -61,7 +61,7 @@ class RunningNode:
         self.process = NodeProcess(folder / 'parameters.yaml', self.log_file)
         self.process.__enter__()
         self.status = None
-        self.images_made = 0
+        self.images_made, self.clients = 0, {}
         self.rig = small_rig()
         self.received = defaultdict(list)
         self.listen(DiagnosticArray, '/diagnostics')
@@ -124,11 +124,17 @@ class RunningNode:
         return messages
 
     def call(self, service_type, name, request):
-        client = self.node.create_client(service_type, f'/surround/{name}')
-        self.wait_for(client.service_is_ready)
-        future = client.call_async(request)
+        future = self.client(service_type, name).call_async(request)
         self.wait_for(future.done)
         return future.result()
+
+    def client(self, service_type, name):
+        """Return a client whose answers come through: DDS may know one way before the other."""
+        if name not in self.clients:
+            self.clients[name] = self.node.create_client(service_type, f'/surround/{name}')
+            self.wait_for(self.clients[name].service_is_ready)
+            self.spin_for(0.5)
+        return self.clients[name]
 
     def change_state(self, transition):
         request = ChangeState.Request(transition=Transition(id=transition))

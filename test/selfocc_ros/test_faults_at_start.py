@@ -178,10 +178,8 @@ def test_a_transition_that_the_state_does_not_allow_is_refused_and_survived(runn
     node = running_node()
     node.listen_to_all()
     node.wait_until_ready()
-    client = node.node.create_client(ChangeState, '/surround/change_state')
-    node.wait_for(client.service_is_ready)
     request = ChangeState.Request(transition=Transition(id=ACTIVATE))
-    client.call_async(request)
+    node.client(ChangeState, 'change_state').call_async(request)
     node.wait_for(lambda: 'a call was not served' in node.log)
     assert node.state() == 'active'
     node.publish_set(START_NS)
