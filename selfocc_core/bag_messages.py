@@ -426,5 +426,13 @@ def _dtype_of(datatype: int, big_endian: bool) -> np.dtype[Any]:
 
 
 def xyz(fields: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """Return the coordinates ``[P, 3]`` of a decoded point cloud."""
-    return np.stack([fields[axis].astype(np.float64) for axis in 'xyz'], axis=-1)
+    """Return the coordinates ``[P, 3]`` of a decoded point cloud.
+
+    Raises:
+        SelfOccError: It has none.
+    """
+    missing = [axis for axis in 'xyz' if axis not in fields]
+    if missing:
+        raise SelfOccError(f'a point cloud has no field {missing[0]}: is it one of points?')
+    with np.errstate(invalid='ignore'):  # of what is not a number there is more than one kind
+        return np.stack([fields[axis].astype(np.float64) for axis in 'xyz'], axis=-1)

@@ -48,12 +48,14 @@ class BagMessage:
         type: Full type name, for example ``sensor_msgs/msg/Image``.
         stamp_ns: Time of recording.
         raw: Serialised message (CDR), as ROS sends it.
+        bag: Where the bag lies, for errors.
     """
 
     topic: str
     type: str
     stamp_ns: int
     raw: bytes
+    bag: Path | None = None
 
     def decode(self, wanted_type: str | None = None) -> Any:
         """Return the message.
@@ -64,16 +66,17 @@ class BagMessage:
         Raises:
             SelfOccError: It has another type, the type is unknown or the data is damaged.
         """
+        where = '' if self.bag is None else f' in bag {self.bag}'
         if wanted_type not in {None, self.type}:
             raise SelfOccError(
-                f'{self.topic} has messages of type {self.type}, not {wanted_type}: rename the '
-                'topic'
+                f'{self.topic} has messages of type {self.type}, not {wanted_type}{where}: rename '
+                'the topic'
             )
         try:
             return typestore().deserialize_cdr(self.raw, self.type)
         except Exception as error:
             raise SelfOccError(
-                f'a message on {self.topic} is not a valid {self.type}: is the bag damaged?'
+                f'a message on {self.topic} is not a valid {self.type}{where}: is it damaged?'
             ) from error
 
 
@@ -165,7 +168,8 @@ class BagReader:
             for connection, stamp_ns, raw in self._reader.messages(connections):
                 check_message(stamp_ns, raw)
                 missing -= 1
-                yield BagMessage(connection.topic, connection.msgtype, stamp_ns, bytes(raw))
+                topic, kind = connection.topic, connection.msgtype
+                yield BagMessage(topic, kind, stamp_ns, bytes(raw), self.path)
             if missing > 0:
                 raise DamagedBagError(f'{missing} of its messages are not there')
         except GeneratorExit:
@@ -180,11 +184,7 @@ class BagReader:
             SelfOccError: There is none, or it is damaged.
         """
         self.require([topic])
-        message = next(self.messages([topic]))
-        try:
-            return message.decode()
-        except SelfOccError as error:
-            raise SelfOccError(f'bag {self.path}: {error}') from error
+        return next(self.messages([topic])).decode()
 
     def _connections(self, topics: Sequence[str] | None) -> list[Connection]:
         connections = self._reader.connections

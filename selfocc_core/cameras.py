@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
@@ -193,9 +193,12 @@ class _Intrinsics(_Strict):
     cy: float
 
 
+_Number = Annotated[float, Field(gt=-_LARGEST, lt=_LARGEST)]
+
+
 class _Extrinsics(_Strict):
-    translation_m: tuple[float, float, float]
-    quaternion_xyzw: tuple[float, float, float, float]
+    translation_m: tuple[_Number, _Number, _Number]
+    quaternion_xyzw: tuple[_Number, _Number, _Number, _Number]
 
 
 class _Distortion(_Strict):

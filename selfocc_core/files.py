@@ -112,10 +112,21 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _unwritable(path: Path, error: OSError) -> SelfOccError:
+    return SelfOccError(f'cannot write {shown(path, _MAX_NAME)}: {error.strerror}')
+
+
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part."""
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    Raises:
+        SelfOccError: It cannot be written.
+    """
     with temporary_sibling(path) as temporary:
-        temporary.write_bytes(content)
+        try:
+            temporary.write_bytes(content)
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
 
 @contextmanager
@@ -131,7 +142,7 @@ def temporary_sibling(path: Path) -> Iterator[Path]:
         try:
             temporary.replace(path)
         except OSError as error:
-            raise SelfOccError(f'cannot write {path}: {error.strerror}') from error
+            raise _unwritable(path, error) from error
 
 
 @contextmanager
@@ -145,7 +156,7 @@ def temporary_folder_beside(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix='.unfinished-', dir=path.parent))
     except OSError as error:
-        raise SelfOccError(f'cannot write {path}: {error.strerror}') from error
+        raise _unwritable(path, error) from error
     try:
         yield folder
     finally:

@@ -20,7 +20,7 @@ _JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
 # image, we do not.
 _JPEG_END, _PNG_END = b'\xff\xd9', b'IEND'
 _END_BYTES = 4096
-_PNG_HEADER = struct.Struct('>8s4x4sII')
+_PNG_HEADER, _PNG_CHUNK = struct.Struct('>8s4x4sII'), struct.Struct('>I4s')
 # Frame headers among the markers C0 to CF; the others of these are tables.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL, _SCAN = (0xC0, 0xC1), 0xDA
@@ -55,16 +55,24 @@ def _size_of(content: bytes) -> tuple[int, int] | None:
     end = content[-_END_BYTES:]
     if content.startswith(_JPEG) and _JPEG_END in end:
         return _size_of_jpeg(content)
-    if content.startswith(_PNG) and _PNG_END in end:
-        return _size_of_png(content)
-    return None
+    return size_of_png(content)
 
 
-def _size_of_png(content: bytes) -> tuple[int, int] | None:
-    if len(content) < _PNG_HEADER.size:
+def size_of_png(content: bytes) -> tuple[int, int] | None:
+    """Return height and width of a PNG file.
+
+    Returns:
+        ``None`` if it is none, or not there to its end.
+    """
+    if not content.startswith(_PNG) or len(content) < _PNG_HEADER.size:
         return None
-    _, kind, width, height = _PNG_HEADER.unpack_from(content)
-    return (height, width) if kind == b'IHDR' else None
+    _, first, width, height = _PNG_HEADER.unpack_from(content)
+    kind, place = b'', len(_PNG)
+    while kind != _PNG_END and place + _PNG_CHUNK.size <= len(content):
+        size, kind = _PNG_CHUNK.unpack_from(content, place)
+        place += _PNG_CHUNK.size + size + 4  # OpenCV would make room for whatever a chunk says
+    is_whole = kind == _PNG_END and place <= len(content)
+    return (height, width) if first == b'IHDR' and is_whole else None
 
 
 def _size_of_jpeg(content: bytes) -> tuple[int, int] | None:

@@ -74,11 +74,11 @@ class Checkpoint:
             _check_archive(path)
             content = torch.load(path, map_location='cpu', weights_only=True)
             if content.pop('format') != _FORMAT:
-                raise SelfOccError(f'checkpoint {path} was written by another version')
+                raise SelfOccError('it was written by another version')
             preset = _PRESET.validate_json(content.pop('preset'))
             return cls(preset=preset, **vars(_Content(**content)))
-        except SelfOccError:
-            raise
+        except SelfOccError as error:
+            raise SelfOccError(f'checkpoint {path}: {error}') from error
         except Exception as error:  # whatever the bytes provoke
             raise SelfOccError(f'{path} is not a checkpoint that "selfocc train" wrote') from error
 

@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from selfocc_core.bag_messages import decode_float, decode_point_cloud, stamp_ns_of, xyz
 from selfocc_core.bags import BagReader
 from selfocc_core.depth import DepthImage
+from selfocc_core.errors import SelfOccError
 
 POINTS_TOPIC = '/surround/occupancy/points'
 
 DEPTH_TOPIC = re.compile(r'/surround/([a-z][a-z0-9_]*)/depth/(image|camera_info)')
+_TYPES = {
+    'points': 'sensor_msgs/msg/PointCloud2',
+    'image': 'sensor_msgs/msg/Image',
+    'camera_info': 'sensor_msgs/msg/CameraInfo',
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +42,7 @@ def read_recording(path: Path) -> Recording:
     """Read the published topics.
 
     Raises:
-        SelfOccError: The bag is missing or damaged.
+        SelfOccError: The bag is missing or damaged, or a topic is not what the node publishes.
     """
     occupancy: dict[int, NDArray[np.float64]] = {}
     images: dict[tuple[str, int], NDArray[np.float32]] = {}
@@ -45,14 +51,19 @@ def read_recording(path: Path) -> Recording:
         matches = {topic: DEPTH_TOPIC.fullmatch(topic) for topic in bag.topics}
         topics = [t for t in bag.topics if t == POINTS_TOPIC or matches[t]]
         for bag_message in bag.messages(topics):
-            message, match = bag_message.decode(), matches[bag_message.topic]
-            stamp_ns = stamp_ns_of(message)
-            if match is None:
-                occupancy[stamp_ns] = xyz(decode_point_cloud(message))
-            elif match[2] == 'image':
-                images[match[1], stamp_ns] = decode_float(message)
-            else:
-                intrinsics[match[1], stamp_ns] = np.asarray(message.k).reshape(3, 3)
+            match = matches[bag_message.topic]
+            kind = 'points' if match is None else match[2]
+            try:
+                message = bag_message.decode(_TYPES[kind])
+                stamp_ns = stamp_ns_of(message)
+                if match is None:
+                    occupancy[stamp_ns] = xyz(decode_point_cloud(message))
+                elif kind == 'image':
+                    images[match[1], stamp_ns] = decode_float(message)
+                else:
+                    intrinsics[match[1], stamp_ns] = np.asarray(message.k).reshape(3, 3)
+            except SelfOccError as error:
+                raise SelfOccError(f'bag {path}, {bag_message.topic}: {error}') from error
     complete = images.keys() & intrinsics.keys()
     depths = {key: DepthImage(images[key], intrinsics[key]) for key in sorted(complete)}
     return Recording(occupancy, depths)

@@ -95,7 +95,12 @@ def _depths(moment: Snapshot, rig: Rig, width: int) -> Image:
 
 
 def _sheet(images: dict[str, Image], width: int) -> Image:
-    return contact_sheet(images, _COLUMNS, _tile_width(width), gap_color=int(DARK.background[0]))
+    """Return the images side by side; few of them leave room on the right."""
+    gap_color = int(DARK.background[0])
+    tiles = contact_sheet(images, _COLUMNS, _tile_width(width), gap_color=gap_color)
+    sheet = np.full((tiles.shape[0], width, 3), DARK.background, np.uint8)
+    sheet[:, : tiles.shape[1]] = tiles
+    return sheet
 
 
 def _tile_width(width: int) -> int:

@@ -140,8 +140,12 @@ def _set_time(stream: rr.RecordingStream, stamp_ns: int) -> None:
 
 
 def _world_from_ego(drive: Drive, stamp_ns: int) -> rr.Transform3D:
-    trajectory = drive.trajectory
-    return _transform(np.eye(4) if trajectory is None else trajectory.at(stamp_ns))
+    if drive.trajectory is None:
+        return _transform(np.eye(4))
+    try:
+        return _transform(drive.trajectory.at(stamp_ns))
+    except SelfOccError as error:
+        raise SelfOccError(f'drive {drive.path}: {error}') from error
 
 
 def _transform(parent_from_child: Transform) -> rr.Transform3D:

@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import platform
 import shutil
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from selfocc_core.errors import SelfOccError
 
 # Of the way in which images are made of drives: to be raised where that changes.
 _VERSION = 1
-_MOMENTS = 'moments.npz'
+_MOMENTS, _NAMES = 'moments.npz', 'names'
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -122,12 +121,19 @@ def _mapped(entry: Path) -> Arrays | None:
     try:
         with np.load(entry / _MOMENTS, allow_pickle=False) as stored:
             arrays = dict(stored)
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            return None  # what is no array is handed out as its bytes
+        names = arrays.pop(_NAMES, None)  # checksums of an archive are not over its names
+        if names is not None and not arrays.keys() >= set(names.tolist()):
+            return None
         shapes = {n: a for n, a in arrays.items() if n.endswith('_shape')}
+        if any(f'{p.stem}_shape' not in shapes for p in entry.glob('*.u8') if p.stat().st_size):
+            return None
         for name, shape in shapes.items():
             arrays[name.removesuffix('_shape')] = _pixels(
                 entry / f'{name.removesuffix("_shape")}.u8', tuple(map(int, shape))
             )
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # whatever the bytes of a damaged archive provoke
         return None
     return arrays
 
@@ -147,7 +153,8 @@ def _write(entry: Path, make: Callable[[Path], Arrays]) -> None:
         unfinished.mkdir()
         arrays = make(unfinished)
         with (unfinished / _MOMENTS).open('wb') as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
+            names = np.array(sorted(arrays), np.str_)
+            np.savez(stream, allow_pickle=False, **arrays, **{_NAMES: names})
         if _mapped(entry) is None:  # another computer may have been faster, and use it
             shutil.rmtree(entry, ignore_errors=True)
             unfinished.rename(entry)

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from selfocc_core.cameras import Camera
+from selfocc_core.cameras import Camera, Rig
 from selfocc_core.datasets.kitti import CAMERA_NAMES, camera_of, world_from_ego
 from selfocc_core.errors import SelfOccError
 from selfocc_core.transforms import Transform
 
 LIDAR_FROM_EGO = np.eye(4)
 LIDAR_FROM_EGO[2, 3] = -1.73
+_ROTATION_TOLERANCE = 0.01  # the files have few digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +47,32 @@ class KittiCalibration:
             CAMERA_NAMES[2], self.image_from_camera0, self.camera0_from_ego, width, height
         )
 
+    def rig(self, width: int, height: int, drive: Path) -> Rig:
+        """Return the rig of camera 2.
+
+        Raises:
+            SelfOccError: It is not calibrated; the drive is named.
+        """
+        try:
+            camera = self.camera(width, height)
+        except SelfOccError as error:
+            raise SelfOccError(f'the calibration of drive {drive}: {error}') from error
+        require_rotation(camera.ego_from_camera, f'the calibration of drive {drive}')
+        return Rig((camera,))
+
     def world_from_ego(self, world_from_camera0: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return poses ``[T, 4, 4]`` of the ego frame; the world is the first one."""
         return world_from_ego(world_from_camera0, self.camera0_from_ego)
+
+
+def require_rotation(transform: Transform, what: str) -> None:
+    """Check that a transform, as a file has it, turns and does not mirror or shrink.
+
+    Raises:
+        SelfOccError: It does not.
+    """
+    if abs(np.linalg.det(transform[:3, :3]) - 1.0) > _ROTATION_TOLERANCE:
+        raise SelfOccError(f'{what} has a rotation that is none: unpack it again')
 
 
 def frame_range(text: str, count: int) -> range:

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from selfocc_core.cameras import Rig
 from selfocc_core.datasets.kitti import CalibrationFile, read_dates_ns, read_poses
 from selfocc_core.datasets.oxts import read_oxts
 from selfocc_core.errors import SelfOccError
@@ -26,7 +25,13 @@ from training.config import InputConfig
 from training.data import video
 from training.data.clip import Clip
 from training.data.kept_video import VideoCache
-from training.data.kitti import LIDAR_FROM_EGO, KittiCalibration, frame_range, image_file
+from training.data.kitti import (
+    LIDAR_FROM_EGO,
+    KittiCalibration,
+    frame_range,
+    image_file,
+    require_rotation,
+)
 from training.data.labels import LabelSource
 from training.data.video import Video
 
@@ -78,7 +83,7 @@ def read_clips(
         Video(
             name=f'KITTI drive {drive.name}',
             drive=drive.name,
-            rig=Rig((calibration.camera(*size),)),
+            rig=calibration.rig(*size, drive),
             stamps_ns=stamps_ns[numbers],
             files=tuple((image_file(drive / 'image_02/data', f'{n:010d}'),) for n in numbers),
             world_from_ego=world_from_ego[numbers],
@@ -122,7 +127,9 @@ def _trajectory_of_oxts(drive: Path) -> Trajectory:
             f'KITTI drive {drive} has {samples} poses in oxts/data: unpack it again, or '
             'give poses=FILE, 12 numbers a line of rectified camera 0'
         )
-    imu_from_lidar = invert(CalibrationFile(drive.parent / 'calib_imu_to_velo.txt').rigid())
+    calibration = CalibrationFile(drive.parent / 'calib_imu_to_velo.txt')
+    imu_from_lidar = invert(calibration.rigid())
+    require_rotation(imu_from_lidar, f'calibration {calibration.path}')
     world_from_ego = imu.world_from_ego @ imu_from_lidar @ LIDAR_FROM_EGO
     return _extended(Trajectory(imu.stamps_ns, world_from_ego))
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from selfocc_core.errors import SelfOccError
 from selfocc_core.files import read_bytes
+from selfocc_core.image_decoding import MAX_PIXELS, size_of_png
 
 IGNORED = 255
 """Label of pixels that teach nothing."""
@@ -18,9 +19,8 @@ IGNORED = 255
 LabelImage = NDArray[np.uint8]
 
 _SIGNATURE = b'\x89PNG\r\n\x1a\n'
-_HEADER = struct.Struct('>8s4x4sIIBB')
+_HEADER = struct.Struct('>24xBB')
 _GREY = 0
-_MAX_PIXELS = 64 * 10**6
 
 
 def encode_labels(labels: LabelImage) -> bytes:
@@ -46,9 +46,11 @@ def read_label_png(path: Path) -> LabelImage:
 def _check_header(path: Path, data: bytes) -> None:
     if len(data) < _HEADER.size or not data.startswith(_SIGNATURE):
         raise SelfOccError(f'labels {path} are not a PNG file: write them as 8-bit grey PNG')
-    _, kind, width, height, depth, color = _HEADER.unpack_from(data)
-    if kind != b'IHDR' or width * height > _MAX_PIXELS:
-        raise SelfOccError(f'labels {path} are damaged or too large: make them again')
+    size, (depth, color) = size_of_png(data), _HEADER.unpack_from(data)
+    if size is None:
+        raise SelfOccError(f'labels {path} are damaged: make them again')
+    if not 0 < size[0] * size[1] <= MAX_PIXELS:
+        raise SelfOccError(f'labels {path} are {size[1]}x{size[0]}: make them again, smaller')
     if (depth, color) != (8, _GREY):
         what = f'{depth}-bit grey' if color == _GREY else 'a colour image'
         raise SelfOccError(
@@ -57,8 +59,6 @@ def _check_header(path: Path, data: bytes) -> None:
 
 
 def _decoded(data: bytes) -> LabelImage | None:
-    if b'IEND' not in data[-16:]:  # a decoder may take half a file for a whole one
-        return None
     try:
         labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:

@@ -25,10 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfocc_core.errors import SelfOccError
-from selfocc_core.files import read_text, write_atomically
+from selfocc_core.files import read_json, write_atomically
 from selfocc_core.frames import Image
 from selfocc_core.preprocess import Preprocessor
 from selfocc_core.progress import track
+from selfocc_core.quoting import shown
 from training.config import Preset
 from training.data.clip import Clip
 from training.data.kept_video import Arrays, entry_beside, facts_of, kept, locked
@@ -36,6 +37,7 @@ from training.data.label_png import IGNORED, LabelImage, encode_labels, read_lab
 from training.data.labeller import Labeller
 
 _DESCRIPTION = 'labels.json'
+_LONGEST_NAME_BYTES = 200  # of 255 that file systems allow, as endings are added
 
 
 class ImageName(NamedTuple):
@@ -71,6 +73,11 @@ def require_labels(preset: Preset, clips: Sequence[Clip]) -> None:
         )
 
 
+def _is_plain(part: str) -> bool:
+    is_name = part not in {'', '.', '..'} and '/' not in part and part.isprintable()
+    return is_name and len(part.encode()) <= _LONGEST_NAME_BYTES
+
+
 def drive_name(path: Path) -> str:
     """Return the name under which the labels of a bag lie."""
     return path.absolute().name.removesuffix('.mcap')
@@ -92,12 +99,13 @@ class LabelFolder:
         """Return the file of an image's labels.
 
         Raises:
-            SelfOccError: The name would lead out of the folder; it may come from anywhere.
+            SelfOccError: No file can have the name, or it would lead out of the folder; it may
+                come from anywhere.
         """
-        if any(part in {'', '.', '..'} or '/' in part for part in name):
+        if not all(map(_is_plain, name)):
             raise SelfOccError(
-                f'labels of image "{name.image}" of camera "{name.camera}" of drive '
-                f'"{name.drive}" can have no file: give all of them plain names'
+                f'labels of image "{shown(name.image)}" of camera "{shown(name.camera)}" of drive '
+                f'"{shown(name.drive)}" can have no file: give all of them plain names'
             )
         return self.folder / name.drive / name.camera / f'{name.image}.png'
 
@@ -111,15 +119,16 @@ class LabelFolder:
         if not path.exists():
             return
         try:
-            classes = tuple(json.loads(read_text(path, 'description'))['classes'])
-        except (ValueError, KeyError, TypeError) as error:
+            classes = tuple(read_json(path, 'description')['classes'])
+        except (KeyError, TypeError) as error:
             raise SelfOccError(
                 f'{path} does not say {{"classes": [...]}}: correct it, or remove it'
             ) from error
         if classes != self.classes:
+            named = shown(', '.join(map(str, classes)), 1000)
             raise SelfOccError(
-                f'the labels in {self.folder} are of the classes {", ".join(map(str, classes))} '
-                f'but the preset has {", ".join(self.classes)}: give another labels=DIR, or '
+                f'the labels in {self.folder} are of the classes {named} but the preset has '
+                f'{", ".join(self.classes)}: give another labels=DIR, or '
                 '--config.model.decoder.class-names'
             )
 

@@ -22,7 +22,8 @@ from selfocc_core.datasets.nuscenes_tables import (
     read_tables,
     stamp_ns_of,
 )
-from selfocc_core.errors import SelfOccError
+from selfocc_core.errors import SelfOccError, sentence_of
+from selfocc_core.quoting import shown
 from training.config import InputConfig
 from training.data import video
 from training.data.clip import Clip
@@ -73,9 +74,11 @@ def read_clips(
         found = [find_scene(tables, name) for name in names] or [*tables.rows['scene'].values()]
         rows = _rows_by_scene(tables, {scene['token'] for scene in found})
         videos = [_video(tables, s, rows[s['token']], config.cameras) for s in found]
-    except (KeyError, ValueError, TypeError) as error:
+    except SelfOccError as error:
+        raise SelfOccError(f'nuScenes tree {root}: {shown(error, 1000)}') from error
+    except (LookupError, ValueError, TypeError, ArithmeticError, OSError, RuntimeError) as error:
         raise SelfOccError(
-            f'the nuScenes tables in {root} are malformed ({type(error).__name__}: {error}): '
+            f'the nuScenes tables in {root} are malformed ({shown(sentence_of(error))}): '
             'unpack the tree again'
         ) from error
     if not videos:
@@ -114,7 +117,7 @@ def _video(
         [[pose_of(tables.get('ego_pose', r['ego_pose_token'])) for r in s] for s in sets]
     ).reshape(-1, len(channels), 4, 4)
     return Video(
-        name=f'nuScenes {scene["name"]}',
+        name=f'nuScenes {shown(scene["name"])}',
         drive=str(scene['name']),
         rig=Rig(tuple(camera_of(tables, rows[c][0], camera_name(c)) for c in channels)),
         stamps_ns=np.array([stamp_ns_of(s[0]) for s in sets], np.int64),

@@ -103,7 +103,7 @@ def true_labels(path: Path) -> Iterator[tuple[ImageName, NDArray[np.uint8]]]:
     with BagReader(path) as bag:
         _require_all(bag, topics)
         for message in bag.messages(list(topics)):
-            image = message.decode()
+            image = message.decode('sensor_msgs/msg/Image')
             name = ImageName(drive_name(path), topics[message.topic], str(stamp_ns_of(image)))
             yield name, decode_mono(image)
 
@@ -122,4 +122,8 @@ def _require_all(bag: BagReader, topics: dict[str, str]) -> None:
 
 def _key(name: ImageName) -> list[int]:
     """Return numbers that tell an image from all others."""
-    return [zlib.crc32(name.drive.encode()), zlib.crc32(name.camera.encode()), int(name.image)]
+    return [
+        zlib.crc32(name.drive.encode()),
+        zlib.crc32(name.camera.encode()),
+        int(name.image) % 2**64,
+    ]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from selfocc_core.cameras import Rig
 from selfocc_core.datasets.kitti import CalibrationFile, read_poses, read_seconds_ns
 from training.config import InputConfig
 from training.data import video
@@ -53,7 +52,7 @@ def read_clips(
         Video(
             name=f'SemanticKITTI sequence {sequence.absolute().name}',
             drive=sequence.absolute().name,
-            rig=Rig((calibration.camera(width, height),)),
+            rig=calibration.rig(width, height, sequence),
             stamps_ns=stamps_ns[numbers],
             files=tuple((path,) for path in files),
             world_from_ego=world_from_ego,

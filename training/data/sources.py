@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from selfocc_core.errors import SelfOccError
 from training.config import InputConfig
 
@@ -127,15 +129,16 @@ def read_clips(
     from training.data import bag, kitti_raw, nuscenes, semantic_kitti
 
     labels = _labels_of(source, class_names)
-    if source.format == 'bag':
-        return bag.read_clips(source.path, config, labels, cache)
     readers: Mapping[str, Callable[..., list[Clip]]] = {
+        'bag': bag.read_clips,
         'kitti-raw': kitti_raw.read_clips,
         'semantic-kitti': semantic_kitti.read_clips,
         'nuscenes': nuscenes.read_clips,
     }
     options = {k: value for k, value in source.options.items() if k not in _LABEL_OPTIONS}
-    return readers[source.format](source.path, config, labels=labels, cache=cache, **options)
+    # What overflows in the arithmetic of a reader is refused where it must be finite.
+    with np.errstate(over='ignore', invalid='ignore'):
+        return readers[source.format](source.path, config, labels=labels, cache=cache, **options)
 
 
 def _labels_of(source: Source, class_names: tuple[str, ...]) -> LabelSource | None:
