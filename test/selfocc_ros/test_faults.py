@@ -264,7 +264,7 @@ def test_duplicates_and_late_repeats_are_counted_and_change_nothing(drive):
     drive.faults = {'back': repeated}
     drive.until(lambda: drive.dropped('back', 'duplicate') >= 5)
     drive.until(lambda: drive.dropped('back', 'out of order') >= 5)
-    assert drive.recovered()
+    drive.until(drive.recovered)  # while they go on; a late receiver may miss an image of the burst
 
 
 def test_listeners_may_come_and_go(drive):
