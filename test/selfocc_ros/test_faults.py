@@ -264,7 +264,8 @@ def test_duplicates_and_late_repeats_are_counted_and_change_nothing(drive):
     drive.faults = {'back': repeated}
     drive.until(lambda: drive.dropped('back', 'duplicate') >= 5)
     drive.until(lambda: drive.dropped('back', 'out of order') >= 5)
-    drive.until(drive.recovered)  # while they go on; a late receiver may miss an image of the burst
+    # While they go on; a receiver that is late may miss an image of such a burst.
+    drive.until(drive.recovered)
 
 
 def test_listeners_may_come_and_go(drive):
