@@ -83,7 +83,7 @@ def test_a_model_for_a_rig_has_no_calibration_among_its_inputs(for_rig):
 
 
 def test_of_a_model_for_a_rig_only_what_the_images_say_is_left_to_compute(for_rig, tmp_path):
-    options = _options(onnxruntime, threads=1)
+    options = _options(onnxruntime, for_rig, threads=1)
     options.optimized_model_filepath = str(tmp_path / 'optimized.onnx')
     onnxruntime.InferenceSession(str(for_rig), options, providers=[CPU])
     graph = onnx.load(tmp_path / 'optimized.onnx').graph

@@ -112,7 +112,7 @@ def test_backbone_weights_are_loaded(monkeypatch, tmp_path, small_preset):
             trained.append(self.model)
 
     monkeypatch.setattr('training.trainer.Trainer', FakeTrainer)
-    monkeypatch.setattr('training.data.bag.read_clips', lambda *arguments: [])
+    monkeypatch.setattr('training.data.bag.read_clips', lambda *arguments, **options: [])
     verb = Train(
         bags=[tmp_path / 'drive.mcap'],
         config=preset,
@@ -133,7 +133,7 @@ def test_backbone_weights_of_another_network_are_refused(monkeypatch, tmp_path, 
             self.model = SelfOcc(config.model)
 
     monkeypatch.setattr('training.trainer.Trainer', FakeTrainer)
-    monkeypatch.setattr('training.data.bag.read_clips', lambda *arguments: [])
+    monkeypatch.setattr('training.data.bag.read_clips', lambda *arguments, **options: [])
     with pytest.raises(SelfOccError, match='does not hold weights of this backbone'):
         Train(
             bags=[tmp_path / 'drive.mcap'],
