@@ -9,21 +9,19 @@ from __future__ import annotations
 import errno
 import os
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lz4.frame import LZ4FrameDecompressor
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, storage_mcap
 
 from selfocc_core.quoting import shown
 
-if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdDecompressor
-else:
-    from backports.zstd import ZstdDecompressor
+try:
+    from lz4.frame import LZ4FrameDecompressor
+except ImportError:  # where rosbags uses another that has none
+    LZ4FrameDecompressor = None
 
 MAX_LIVE_BYTES = 4 * 2**30
 """Chunks of one time are unpacked together, at most so much of them."""
@@ -117,15 +115,11 @@ def check_message(stamp_ns: object, raw: object) -> None:
 def bound_chunks() -> None:
     """Let chunks unpack to what they say at most: a few kilobytes can become gigabytes."""
     decompressors = getattr(storage_mcap, 'DECOMPRESSORS', {})
-    decompressors.update(zstd=_unpacked_zstd, lz4=_unpacked_lz4)
-
-
-def _unpacked_zstd(data: bytes, size: int) -> bytes:
-    return _unpacked(ZstdDecompressor(), data, size)
-
-
-def _unpacked_lz4(data: bytes, size: int) -> bytes:
-    return _unpacked(LZ4FrameDecompressor(), data, size)
+    zstd = getattr(storage_mcap, 'zstd', None)  # rosbags 0.11.0 has another, which it bounds
+    if zstd is not None:
+        decompressors['zstd'] = lambda d, size: _unpacked(zstd.ZstdDecompressor(), d, size)
+    if LZ4FrameDecompressor is not None:
+        decompressors['lz4'] = lambda d, size: _unpacked(LZ4FrameDecompressor(), d, size)
 
 
 def _unpacked(decompressor: Any, data: bytes, size: int) -> bytes:

@@ -292,12 +292,21 @@ def _binned(camera: Camera, message: Any) -> Camera:
 
 
 def _pose_parts(parent_from_child: Transform) -> tuple[list[float], list[float]]:
-    quaternion = quaternion_from_transform(parent_from_child)
+    try:
+        quaternion = quaternion_from_transform(parent_from_child)
+    except ValueError as error:
+        raise SelfOccError(
+            'a transform mirrors, or has no rotation at all: correct the calibration'
+        ) from error
     return parent_from_child[:3, 3].tolist(), quaternion.tolist()
 
 
 def transform_stamped(parent: str, child: str, parent_from_child: Transform, stamp_ns: int) -> Any:
-    """Return a ``geometry_msgs/TransformStamped``."""
+    """Return a ``geometry_msgs/TransformStamped``.
+
+    Raises:
+        SelfOccError: The transform mirrors, or has no rotation.
+    """
     translation, quaternion = _pose_parts(parent_from_child)
     return message_type('geometry_msgs/msg/TransformStamped')(
         header(stamp_ns, parent),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ def _check_parameters(found: Mapping[str, torch.Tensor], config: ModelConfig) ->
     layers = encoder.layers, decoder.layers, decoder.refinements, decoder.context
     if max(layers) > len(found):
         raise ValueError('there are more layers than parameters')
-    with torch.device('meta'):
+    with warnings.catch_warnings(), torch.device('meta'):
+        warnings.simplefilter('ignore')  # such as of layers without channels
         wanted = SelfOcc(config).state_dict()
     if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in wanted.items()}:
         raise ValueError('the parameters have other names or shapes')

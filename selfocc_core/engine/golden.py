@@ -119,7 +119,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file that may come from anywhere."""
     try:
         with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
-            warnings.simplefilter('error')  # as of a header that is no longer written
+            warnings.simplefilter('error', UserWarning)  # as of a header that is no longer written
             members = {info.filename.removesuffix('.npy'): info for info in archive.infolist()}
             if sum(info.file_size for info in members.values()) > MAX_BYTES:
                 raise SelfOccError(

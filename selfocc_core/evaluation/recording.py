@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from selfocc_core.errors import SelfOccError
 POINTS_TOPIC = '/surround/occupancy/points'
 
 DEPTH_TOPIC = re.compile(r'/surround/([a-z][a-z0-9_]*)/depth/(image|camera_info)')
+_LARGEST = 1e6  # of a focal length in pixels, and more than of a principal point
 _TYPES = {
     'points': 'sensor_msgs/msg/PointCloud2',
     'image': 'sensor_msgs/msg/Image',
@@ -61,9 +63,17 @@ def read_recording(path: Path) -> Recording:
                 elif kind == 'image':
                     images[match[1], stamp_ns] = decode_float(message)
                 else:
-                    intrinsics[match[1], stamp_ns] = np.asarray(message.k).reshape(3, 3)
+                    intrinsics[match[1], stamp_ns] = _intrinsics(message)
             except SelfOccError as error:
                 raise SelfOccError(f'bag {path}, {bag_message.topic}: {error}') from error
     complete = images.keys() & intrinsics.keys()
     depths = {key: DepthImage(images[key], intrinsics[key]) for key in sorted(complete)}
     return Recording(occupancy, depths)
+
+
+def _intrinsics(info: Any) -> NDArray[np.float64]:
+    """Return K ``[3, 3]``, which may come from anywhere."""
+    matrix = np.asarray(info.k, np.float64).reshape(3, 3)
+    if not (np.abs(matrix) < _LARGEST).all():
+        raise SelfOccError('its K is no calibration: is the recording damaged?')
+    return matrix

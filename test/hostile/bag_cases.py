@@ -333,12 +333,12 @@ def _many_chunks(folder: Path) -> Case:
     path = folder / 'drive.mcap'
     padding = Entry('/camera/front/image', 'sensor_msgs/msg/Image', bytes(2**20), START_NS)
     data = write(path, (*drive(), padding)).read_bytes()
-    begin, size = _record(data, 0x08)
+    begin, size = record_of(data, 0x08)
     path.write_bytes(data[:begin] + data[begin : begin + size] * 5000 + data[begin + size :])
     return reading('', path)
 
 
-def _record(data: bytes, wanted: int) -> tuple[int, int]:
+def record_of(data: bytes, wanted: int) -> tuple[int, int]:
     """Return where the last record of a kind begins, and its length."""
     place, found = 8, (0, 0)
     while place + 9 < len(data) - 8:

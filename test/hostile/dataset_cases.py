@@ -52,13 +52,13 @@ def _is_sound(clip: Clip) -> bool:
     return all(np.isfinite(n).all() for n in numbers) and bool((np.diff(clip.stamps_ns) > 0).all())
 
 
-def _tree_case(kind: str, folder: Path, words: str, tree: Tree, name: str) -> Case:
+def _tree_case(kind: str, folder: Path, words: str, tree: Tree) -> Case:
     root = folder / 'tree'
     for relative, content in tree.items():
         (root / relative).parent.mkdir(parents=True, exist_ok=True)
         (root / relative).write_bytes(content)
     # Where one row is wrong, it may only be known that it is in this tree.
-    names = Path(name).name, 'tree', 'drive', 'sequence', 'nuScenes scene'
+    names = root.name, 'drive', 'sequence', 'nuScenes scene'
     return Case(words, partial(_read, kind, root), names)
 
 
@@ -68,7 +68,7 @@ def _spoilt_tree(kind: str, number: int, random: Random, folder: Path) -> Case:
     is_image = number % 6 == 0
     name = random.choice([n for n in tree if n.endswith(('.png', '.jpg')) == is_image])
     words, tree[name] = _spoilt(name, tree[name], random)
-    return _tree_case(kind, folder, f'{name}: {words}', tree, name)
+    return _tree_case(kind, folder, f'{name}: {words}', tree)
 
 
 def _spoilt(name: str, content: bytes, random: Random) -> tuple[str, bytes]:
@@ -88,7 +88,7 @@ def _with_rows(table: str, **changes: Any) -> Callable[[Path], Case]:
         name = f'v1.0-mini/{table}.json'
         tree = dict(_sound('nuscenes'))
         tree[name] = as_json([row | changes for row in json.loads(tree[name])])
-        return _tree_case('nuscenes', folder, '', tree, name)
+        return _tree_case('nuscenes', folder, '', tree)
 
     return make
 
@@ -97,7 +97,7 @@ def _with_text(kind: str, name: str, content: bytes) -> Callable[[Path], Case]:
     def make(folder: Path) -> Case:
         tree = dict(_sound(kind))
         (path,) = (path for path in tree if path.endswith(name))
-        return _tree_case(kind, folder, '', tree | {path: content}, name)
+        return _tree_case(kind, folder, '', tree | {path: content})
 
     return make
 
@@ -159,7 +159,7 @@ _LISTED: dict[str, Callable[[Path], Case]] = {
 }
 
 _SOUND: dict[str, Callable[[Path], Case]] = {
-    kind: partial(lambda kind, folder: _tree_case(kind, folder, '', _sound(kind), kind), kind)
+    kind: partial(lambda kind, folder: _tree_case(kind, folder, '', _sound(kind)), kind)
     for kind in _FORMATS
 }
 

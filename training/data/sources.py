@@ -129,8 +129,9 @@ def read_clips(
     from training.data import bag, kitti_raw, nuscenes, semantic_kitti
 
     labels = _labels_of(source, class_names)
+    if source.format == 'bag':
+        return bag.read_clips(source.path, config, labels, cache)
     readers: Mapping[str, Callable[..., list[Clip]]] = {
-        'bag': bag.read_clips,
         'kitti-raw': kitti_raw.read_clips,
         'semantic-kitti': semantic_kitti.read_clips,
         'nuscenes': nuscenes.read_clips,
